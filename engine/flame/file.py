@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads FLAME heads: our `.npz`, FLAME's arrays in an `.npz`, the published `FLAME_with_eye.pt`. numpy only."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EngineError
+from ..torch_zip import read_torch_file
+from .model import EXPRESSION_COUNT, SHAPE_COUNT, FlameModel, Landmarks
+
+_ARRAYS = ("f", "v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights")
+_UNPACKED_LIMIT = 512 << 20  # bytes that a head may need in memory; a FLAME head needs 30 MB
+_EXTRAS = ("vt", "ft")
+
+
+def read_flame(path: str | Path) -> FlameModel:
+    """The head in `path`.
+
+    Raises EngineError with one sentence when the file is missing, damaged, or no FLAME head.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise EngineError(f"There is no head file “{path}”.", "Check the path, or leave it out for the default head.")
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        arrays = _read_npz(path)
+    elif suffix in (".pt", ".pth"):
+        arrays = _flatten_published(read_torch_file(path), path)
+    else:
+        raise EngineError(
+            f"“{path.name}” is not a head file that can be read.", "Choose a FLAME `.npz` or `FLAME_with_eye.pt`.",
+        )
+    return _build(arrays, path)
+
+
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        if size > _UNPACKED_LIMIT:
+            raise EngineError(f"“{path.name}” would unpack to {size >> 20} MB, far more than a head needs.",
+                              code="bad_file")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, MemoryError):
+        raise EngineError(f"“{path.name}” is no readable .npz file, or it is damaged.", "Fetch or export it again.",
+                          code="bad_file") from None
+
+
+def _flatten_published(content: Any, path: Path) -> dict[str, NDArray[Any]]:
+    """One flat dict from the published file's three groups."""
+    if not isinstance(content, dict) or not isinstance(content.get("flame_model"), dict):
+        raise EngineError(f"“{path.name}” holds no FLAME head (no `flame_model` in it).",
+                          "Choose the published FLAME_with_eye.pt.", code="bad_file")
+    arrays = dict(content["flame_model"])
+    landmarks = content.get("lmk_embeddings")
+    if isinstance(landmarks, dict):
+        arrays.update(landmarks)
+    return {name: value for name, value in arrays.items() if isinstance(value, np.ndarray)}
+
+
+def _build(arrays: dict[str, NDArray[Any]], path: Path) -> FlameModel:
+    missing = [name for name in _ARRAYS if name not in arrays]
+    if missing:
+        raise EngineError(f"“{path.name}” is no FLAME head: `{missing[0]}` is missing.", code="bad_file")
+
+    def need(name: str, *shape: int | None) -> NDArray[Any]:
+        value = arrays[name]
+        fits = value.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, value.shape))
+        if not fits or value.dtype.kind not in "fiu":
+            wanted = ", ".join("any" if n is None else str(n) for n in shape)
+            raise EngineError(f"“{path.name}” is no FLAME head: `{name}` is {value.shape}, not ({wanted}).",
+                              code="bad_file")
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise EngineError(f"“{path.name}” is damaged: `{name}` holds values that are not numbers.", code="bad_file")
+        return value
+
+    vertices = need("v_template", None, 3).astype(np.float32)
+    count = len(vertices)
+    directions = need("shapedirs", count, 3, SHAPE_COUNT + EXPRESSION_COUNT).astype(np.float32)
+    faces = _indices(need("f", None, 3), count, "f", path)
+    parents = need("kintree_table", 2, 5)[0].astype(np.int64)
+    parents[0] = -1
+    if ((parents[1:] < 0) | (parents[1:] >= np.arange(1, 5))).any():
+        raise EngineError(f"“{path.name}” is damaged: its joints do not form a tree.", code="bad_file")
+    quads = _indices(need("f_quads", None, 4), count, "f_quads", path) if "f_quads" in arrays else None
+    names = tuple(str(name) for name in arrays["expression_names"]) if "expression_names" in arrays else ()
+    if len(names) != EXPRESSION_COUNT:
+        names = tuple(f"expression_{index:03d}" for index in range(EXPRESSION_COUNT))
+    material, material_names = _materials(arrays, len(quads) if quads is not None else len(faces))
+    return FlameModel(
+        v_template=vertices,
+        faces=faces,
+        shapedirs=np.ascontiguousarray(directions[:, :, :SHAPE_COUNT]),
+        expressiondirs=np.ascontiguousarray(directions[:, :, SHAPE_COUNT:]),
+        posedirs=need("posedirs", count, 3, 36).astype(np.float32),
+        J_regressor=need("J_regressor", 5, count).astype(np.float32),
+        parents=parents,
+        lbs_weights=need("weights", count, 5).astype(np.float32),
+        expression_names=names,
+        quads=quads,
+        landmarks=_landmarks(arrays, len(faces)),
+        face_material=material,
+        material_names=material_names,
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        extras={name: arrays[name] for name in _EXTRAS if name in arrays},
+    )
+
+
+def _indices(value: NDArray[Any], limit: int, name: str, path: Path) -> NDArray[np.int64]:
+    result = value.astype(np.int64)
+    if result.size == 0 or result.min() < 0 or result.max() >= limit:
+        raise EngineError(f"“{path.name}” is damaged: `{name}` points outside the mesh.", code="bad_file")
+    return result
+
+
+def _materials(arrays: dict[str, NDArray[Any]], face_count: int) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    names = tuple(str(name) for name in arrays.get("material_names", ()))
+    value = arrays.get("face_material")
+    if value is None or value.shape != (face_count,) or value.size == 0 or int(value.max()) >= len(names):
+        return None, ()
+    return value.astype(np.int64), names
+
+
+def _landmarks(arrays: dict[str, NDArray[Any]], face_count: int) -> Landmarks | None:
+    faces = arrays.get("full_lmk_faces_idx_with_eye")
+    weights = arrays.get("full_lmk_bary_coords_with_eye")
+    if faces is None or weights is None or faces.size != 70 or weights.size != 210:
+        return None
+    faces = faces.reshape(70).astype(np.int64)
+    if faces.min() < 0 or faces.max() >= face_count:
+        return None
+    return Landmarks(faces, weights.reshape(70, 3).astype(np.float32))
