@@ -51,3 +51,35 @@ def smooth_motion(raw: NDArray[np.floating]) -> NDArray[np.float32]:
     result[:, HEAD_ROTATION] = savitzky_golay(raw[:, HEAD_ROTATION], 9, 3)
     result[:, 104:] = 0.0
     return result
+
+
+class StreamingSmoother:
+    """`smooth_motion` for motion that arrives in parts: the same bits, at most `DELAY` frames later."""
+
+    DELAY = 4  # half of the widest window
+
+    def __init__(self) -> None:
+        self._raw = np.zeros((0, 106), np.float32)  # from frame _base on
+        self._base = 0
+        self._sent = 0
+
+    def push(self, raw: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Takes raw frames (n,106), returns the smoothed frames (m,106) that nothing later can change."""
+        self._raw = np.concatenate([self._raw, np.asarray(raw, np.float32)])
+        end = self._base + len(self._raw)
+        ready = end - self.DELAY if end >= 9 else 0
+        return self._send(ready)
+
+    def flush(self) -> NDArray[np.float32]:
+        """The remaining smoothed frames, once the last raw frame has been pushed."""
+        return self._send(self._base + len(self._raw))
+
+    def _send(self, until: int) -> NDArray[np.float32]:
+        if until <= self._sent:
+            return np.zeros((0, 106), np.float32)
+        result = smooth_motion(self._raw)[self._sent - self._base : until - self._base]
+        self._sent = until
+        # the next frame's window reaches 4 frames back, the end's polynomial 8
+        drop = max(0, self._sent - 8 - self._base)
+        self._raw, self._base = self._raw[drop:], self._base + drop
+        return result

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole files or none: writing beside the target and renaming; reading and writing motion files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import __version__
+from .errors import EngineError
+
+_MOTION_LIMIT = 1 << 30  # bytes unpacked: 28 hours of motion need less
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """A new file open for writing that takes `path`'s place once it is whole; nothing is left behind otherwise.
+
+    Raises EngineError when the folder is missing or can't be written to.
+    """
+    path = Path(path)
+    check_writable(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        mode = 0o666 & ~_umask()
+        os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else mode)
+        os.replace(name, path)
+    except OSError as error:
+        raise EngineError(f"“{path}” could not be written: {error.strerror}.", "Free some space or choose another folder.",
+                          code="bad_output") from None
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def check_writable(path: Path) -> None:
+    """Raises EngineError with one sentence when a file can't be made at `path`."""
+    if path.is_dir():
+        raise EngineError(f"“{path}” is a folder.", "Name a file in it.", code="bad_output")
+    if not path.parent.is_dir():
+        raise EngineError(f"There is no folder “{path.parent}”.", "Make it, or choose another.", code="bad_output")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise EngineError(f"“{path.parent}” can't be written to: {error.strerror}.", "Choose another folder.",
+                          code="bad_output") from None
+    os.close(handle)
+    os.unlink(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@dataclass(frozen=True)
+class MotionFile:
+    """What a `MOTION.npz` holds: motion (T,106) float32 at `fps`, and where it came from."""
+
+    motion: NDArray[np.float32]
+    fps: float = 25.0
+    model: str = ""
+    version: str = ""
+
+
+def write_motion(path: str | Path, motion: NDArray[np.floating], model: str, sample_rate: int = 16000) -> None:
+    """Writes motion (T,106) with its provenance; `model` is its name and sha256."""
+    with replacing(path) as file:
+        np.savez_compressed(
+            file, motion=np.asarray(motion, np.float32), fps=np.float64(25.0), sample_rate=np.int64(sample_rate),
+            model=np.array(model), version=np.array(__version__),
+        )
+
+
+def read_motion(path: str | Path) -> MotionFile:
+    """Reads a `MOTION.npz`. Raises EngineError when it is missing, damaged, or no motion."""
+    path = Path(path)
+    if not path.is_file():
+        raise EngineError(f"There is no motion file “{path}”.", "Check the path.")
+    damaged = EngineError(f"“{path.name}” is no motion file, or it is damaged.",
+                          "Make one with `python -m engine generate`.", code="bad_file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(info.file_size for info in archive.infolist()) > _MOTION_LIMIT:
+                raise damaged
+        with np.load(path, allow_pickle=False) as file:
+            motion = np.asarray(file["motion"], np.float32)
+            fps = float(file["fps"]) if "fps" in file.files else 25.0
+            model, version = (str(file[name]) if name in file.files else "" for name in ("model", "version"))
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError):
+        raise damaged from None
+    if motion.ndim != 2 or motion.shape[1] != 106 or not np.isfinite(motion).all():
+        raise EngineError(f"“{path.name}” is no motion: {motion.shape} instead of (frames, 106) numbers.", code="bad_file")
+    return MotionFile(motion, fps, model, version)
