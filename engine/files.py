@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from . import __version__
 from .errors import EngineError
+from .pipeline import check_style
+from .torch_zip import read_torch_file
 
 _MOTION_LIMIT = 1 << 30  # bytes unpacked: 28 hours of motion need less
 
@@ -104,3 +106,26 @@ def read_motion(path: str | Path) -> MotionFile:
     if motion.ndim != 2 or motion.shape[1] != 106 or not np.isfinite(motion).all():
         raise EngineError(f"“{path.name}” is no motion: {motion.shape} instead of (frames, 106) numbers.", code="bad_file")
     return MotionFile(motion, fps, model, version)
+
+
+def read_style(path: str | Path) -> NDArray[np.float32]:
+    """A style motion (50,106) from `.npy`, `.npz` (its `motion`) or the published `.pt` (read without torch)."""
+    path = Path(path)
+    if not path.is_file():
+        raise EngineError(f"There is no style file “{path}”.", "Check the path.")
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        style = read_motion(path).motion
+    elif suffix in (".pt", ".pth"):
+        style = read_torch_file(path)
+    elif suffix == ".npy":
+        try:
+            style = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            raise EngineError(f"“{path.name}” is no readable .npy file.", code="bad_file") from None
+    else:
+        raise EngineError(f"“{path.name}” is no style file.", "Choose a .npy, .npz or .pt with 50 frames of motion.")
+    if not isinstance(style, np.ndarray) or style.dtype.kind != "f":
+        raise EngineError(f"“{path.name}” holds no motion.", "Choose a file with 50 frames of 106 values.",
+                          code="bad_file")
+    return check_style(style)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's command line: generate, vertices, lips, render-avatar, serve, bench.
+
+Exit status 0 on success; 2 with one plain sentence on stderr for anything a person or a file got wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from . import __version__
+from .errors import EngineError
+from .files import check_writable, read_motion, read_style, replacing, write_motion
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that says one sentence instead of a usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        sentence = message[0].upper() + message[1:]
+        self.exit(2, f"{sentence}. Try `{self.prog} --help`.\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = options.run
+    try:
+        command(options)
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("There is not enough memory for this. Close other programs or use a shorter sound.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m engine", description="Speech to FLAME motion.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    generate = commands.add_parser("generate", help="speech file -> MOTION.npz")
+    generate.add_argument("speech", metavar="SPEECH", type=Path)
+    generate.add_argument("--out", metavar="MOTION.npz", type=Path, required=True)
+    _add_model_options(generate)
+    generate.add_argument("--style", metavar="FILE", type=Path, help="(50,106) motion as .npy, .npz or .pt")
+    generate.add_argument("--raw", action="store_true", help="leave the motion unsmoothed")
+    generate.set_defaults(run=_generate)
+
+    vertices = commands.add_parser("vertices", help="MOTION.npz -> mesh vertices (T,V,3)")
+    vertices.add_argument("motion", metavar="MOTION.npz", type=Path)
+    vertices.add_argument("--head", metavar="FLAME_FILE", type=Path, help="left out: the default head")
+    vertices.add_argument("--out", metavar="VERTICES.npy", type=Path, required=True)
+    vertices.add_argument("--shape", metavar="FILE", type=Path, help="identity coefficients (up to 300) as .npy")
+    vertices.set_defaults(run=_vertices)
+
+    lips = commands.add_parser("lips", help="MOTION.npz -> lip aperture, mouth width, jaw per frame")
+    lips.add_argument("motion", metavar="MOTION.npz", type=Path)
+    lips.add_argument("--head", metavar="FLAME_FILE", type=Path, help="left out: the default head")
+    lips.add_argument("--out", metavar="CURVES.npz", type=Path, required=True)
+    lips.set_defaults(run=_lips)
+
+    avatar = commands.add_parser("render-avatar", help="MOTION.npz -> avatar frames")
+    avatar.add_argument("motion", metavar="MOTION.npz", type=Path)
+    avatar.add_argument("--avatar", metavar="AVATAR", type=Path, required=True)
+    avatar.add_argument("--out", metavar="FOLDER", type=Path, required=True)
+    avatar.add_argument("--size", type=int, default=512)
+    avatar.add_argument("--frames", metavar="A:B")
+    avatar.set_defaults(run=_render_avatar)
+
+    bench = commands.add_parser("bench", help="time the model")
+    _add_model_options(bench)
+    bench.add_argument("--seconds", type=float, default=20.0, metavar="N", help="length of the test sound")
+    bench.add_argument("--json", type=Path, metavar="FILE")
+    bench.set_defaults(run=_bench)
+
+    commands.add_parser("serve", help="answer requests on standard input").set_defaults(run=_serve)
+    return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="DIR|FILE", type=Path, help="left out: the default model")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16", "int8"), default="fp32")
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from .audio_file import read_audio
+    from .model import load_model
+    from .pipeline import Pipeline, warnings_for
+
+    check_writable(options.out)
+    samples = read_audio(options.speech)
+    style = read_style(options.style) if options.style else None
+    model = load_model(options.model, device=options.device, precision=options.precision)
+    for text in warnings_for(samples):
+        print(text, file=sys.stderr)
+    started = time.perf_counter()
+    motion = Pipeline(model).generate(samples, style, options.raw, _progress("generating"))
+    seconds = time.perf_counter() - started
+    write_motion(options.out, motion, f"{model.name} {model.sha256}")
+    print(f"{options.out}: {len(motion)} frames of {len(samples) / 16000:.2f} s of speech in {seconds:.2f} s "
+          f"with {model.name} on {model.device}")
+
+
+def _progress(what: str) -> Callable[[int, int], None]:
+    """A progress bar on a terminal, nothing where stderr is a file or a pipe."""
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            filled = 30 * done // total
+            end = "\n" if done == total else ""
+            print(f"\r{what} [{'#' * filled}{'.' * (30 - filled)}] {done}/{total}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _vertices(options: argparse.Namespace) -> None:
+    from .flame.skinning import motion_vertices
+
+    check_writable(options.out)
+    motion = read_motion(options.motion).motion
+    shape = _read_shape(options.shape) if options.shape else None
+    result = motion_vertices(_head(options.head), motion, shape)
+    with replacing(options.out) as file:
+        np.save(file, result)
+    print(f"{options.out}: {result.shape[0]} frames of {result.shape[1]} vertices, metres")
+
+
+def _read_shape(path: Path) -> np.ndarray:
+    try:
+        shape = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        raise EngineError(f"“{path}” is no readable .npy file of identity coefficients.") from None
+    if not isinstance(shape, np.ndarray) or shape.dtype.kind not in "fiu" or not 0 < shape.size <= 300:
+        raise EngineError(f"“{path.name}” must hold 1 to 300 identity coefficients.")
+    return shape.ravel().astype(np.float32)
+
+
+def _lips(options: argparse.Namespace) -> None:
+    from .flame.lips import lip_curves
+
+    check_writable(options.out)
+    motion = read_motion(options.motion)
+    curves = lip_curves(_head(options.head), motion.motion)
+    with replacing(options.out) as file:
+        np.savez_compressed(file, aperture=curves.aperture, width=curves.width, jaw=curves.jaw,
+                            fps=np.float64(motion.fps))
+    print(f"{options.out}: aperture, width and jaw of {len(motion.motion)} frames")
+
+
+def _head(path: Path | None):  # noqa: ANN202  (FlameModel; imported late to keep start-up short)
+    from .assets import DEFAULT_HEAD
+    from .flame.file import read_flame
+
+    return read_flame(path or DEFAULT_HEAD)
+
+
+def _render_avatar(options: argparse.Namespace) -> None:
+    raise EngineError("This version can't render Gaussian avatars yet.", "Render the head with Blender instead.",
+                      code="unsupported")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from .bench import bench_model
+
+    if options.json:
+        check_writable(options.json)
+    result = bench_model(options.model, options.seconds, options.device, options.precision)
+    for name, (value, unit) in result.items():
+        print(f"{name:32s} {value:12.3f} {unit}")
+    if options.json:
+        with replacing(options.json) as file:
+            file.write(json.dumps({name: {"value": v, "unit": u} for name, (v, u) in result.items()}, indent=1).encode())
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from .worker import serve
+
+    status = serve()
+    if status:
+        raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
