@@ -12,13 +12,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from . import __version__
 from .errors import EngineError
 from .files import check_writable, read_motion, read_style, replacing, write_motion
+
+if TYPE_CHECKING:
+    from .flame.model import FlameModel
 
 
 class _Parser(argparse.ArgumentParser):
@@ -123,7 +126,8 @@ def _progress(what: str) -> Callable[[int, int], None]:
         if sys.stderr.isatty():
             filled = 30 * done // total
             end = "\n" if done == total else ""
-            print(f"\r{what} [{'#' * filled}{'.' * (30 - filled)}] {done}/{total}", end=end, file=sys.stderr, flush=True)
+            bar = "#" * filled + "." * (30 - filled)
+            print(f"\r{what} [{bar}] {done}/{total}", end=end, file=sys.stderr, flush=True)
 
     return show
 
@@ -162,7 +166,7 @@ def _lips(options: argparse.Namespace) -> None:
     print(f"{options.out}: aperture, width and jaw of {len(motion.motion)} frames")
 
 
-def _head(path: Path | None):  # noqa: ANN202  (FlameModel; imported late to keep start-up short)
+def _head(path: Path | None) -> FlameModel:
     from .assets import DEFAULT_HEAD
     from .flame.file import read_flame
 
@@ -184,7 +188,8 @@ def _bench(options: argparse.Namespace) -> None:
         print(f"{name:32s} {value:12.3f} {unit}")
     if options.json:
         with replacing(options.json) as file:
-            file.write(json.dumps({name: {"value": v, "unit": u} for name, (v, u) in result.items()}, indent=1).encode())
+            table = {name: {"value": value, "unit": unit} for name, (value, unit) in result.items()}
+            file.write(json.dumps(table, indent=1).encode())
 
 
 def _serve(options: argparse.Namespace) -> None:

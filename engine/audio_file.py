@@ -59,8 +59,8 @@ def _decode(path: Path) -> tuple[NDArray[np.float32], int]:
             to_float = av.AudioResampler(format="fltp", layout=stream.layout.name or None, rate=rate)
             for frame in container.decode(stream):
                 frame.pts = None
-                blocks.extend(part.to_ndarray() for part in to_float.resample(frame))
-            blocks.extend(part.to_ndarray() for part in to_float.resample(None))
+                blocks.extend(np.asarray(part.to_ndarray(), np.float32) for part in to_float.resample(frame))
+            blocks.extend(np.asarray(part.to_ndarray(), np.float32) for part in to_float.resample(None))
     except EngineError:
         raise
     except (FFmpegError, OSError, ValueError, TypeError, MemoryError):

@@ -39,8 +39,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else mode)
         os.replace(name, path)
     except OSError as error:
-        raise EngineError(f"“{path}” could not be written: {error.strerror}.", "Free some space or choose another folder.",
-                          code="bad_output") from None
+        raise EngineError(f"“{path}” could not be written: {error.strerror}.",
+                          "Free some space or choose another folder.", code="bad_output") from None
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
@@ -104,7 +104,8 @@ def read_motion(path: str | Path) -> MotionFile:
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError):
         raise damaged from None
     if motion.ndim != 2 or motion.shape[1] != 106 or not np.isfinite(motion).all():
-        raise EngineError(f"“{path.name}” is no motion: {motion.shape} instead of (frames, 106) numbers.", code="bad_file")
+        raise EngineError(f"“{path.name}” is no motion: {motion.shape} instead of (frames, 106) numbers.",
+                          code="bad_file")
     return MotionFile(motion, fps, model, version)
 
 

@@ -105,13 +105,12 @@ class Pipeline:
         style = None if style is None else check_style(style)
         frames, total = frame_count(len(samples)), chunk_count(len(samples))
         smoother = StreamingSmoother()
-        made = sent = done = 0
-        for chunk in self.model.chunks(samples, style):
+        made = sent = 0
+        for done, chunk in enumerate(self.model.chunks(samples, style), 1):
             if cancelled():
                 raise EngineError("Cancelled.", code="cancelled")
             chunk = chunk[: frames - made]
             made += len(chunk)
-            done += 1
             ready = chunk if raw else smoother.push(chunk)
             if made == frames and not raw:
                 ready = np.concatenate([ready, smoother.flush()])

@@ -92,7 +92,7 @@ class Worker:
             status = protocol.FAILED
             self._report(request.id, "memory", "There is not enough memory for this.",
                          "Close other programs or use a shorter sound.")
-        except Exception as error:  # the worker must outlive a bug and say what it was
+        except Exception as error:  # noqa: BLE001  the worker must outlive a bug and say what it was
             status = protocol.FAILED
             self._report(request.id, "internal", f"The engine failed: {type(error).__name__}: {error}.",
                          "Please report this with the log.", traceback.format_exc())

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One entry for people who build this: demo, test, lint, bench, build, gui. Standard library only.
+
+Every command makes the environments it needs in `.venv/` (Python 3.11 with Blender 4.5 LTS, Python 3.13 with
+Blender 5.2 LTS) from pyproject.toml, and makes them again when that file has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+ENVIRONMENTS = ROOT / ".venv"
+OUT = ROOT / "out"
+
+
+class Stop(Exception):
+    """A sentence for the person at the terminal; ends the command with status 2."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One Python with one Blender in it."""
+
+    python: tuple[int, int]
+    blender: str
+
+    @property
+    def folder(self) -> Path:
+        return ENVIRONMENTS / f"py{self.python[0]}{self.python[1]}"
+
+    @property
+    def interpreter(self) -> Path:
+        return self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    def run(self, *arguments: str | Path, check: bool = True, **variables: str) -> int:
+        """Runs this environment's Python in the checkout; returns its exit status."""
+        command = [str(self.interpreter), *map(str, arguments)]
+        status = subprocess.run(command, cwd=ROOT, env=clean_environment(variables)).returncode
+        if check and status:
+            raise SystemExit(status)
+        return status
+
+
+NO_PYTHON = ("No fitting Python was found: install Python 3.11 (for Blender 4.5) or 3.13 (for Blender 5.2) from "
+             "python.org or your package manager, then run this command again.")
+
+OLD = Environment((3, 11), "4.5 LTS")
+NEW = Environment((3, 13), "5.2 LTS")
+
+
+def clean_environment(extra: dict[str, str]) -> dict[str, str]:
+    """This process's variables without those that would lead another Python to foreign packages."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    return {**kept, "PYTHONNOUSERSITE": "1", **extra}
+
+
+# ---------------------------------------------------------------- finding Pythons, making environments
+
+
+def find_python(version: tuple[int, int]) -> str | None:
+    """The command of an interpreter of exactly this version, or None."""
+    name = f"python{version[0]}.{version[1]}"
+    candidates = [[sys.executable], [name], ["python3"], ["python"], ["py", f"-{version[0]}.{version[1]}"]]
+    home = Path.home() / ".pyenv" / "versions"
+    if home.is_dir():
+        candidates += [[str(found / "bin" / name)] for found in sorted(home.glob(f"{version[0]}.{version[1]}*"))]
+    probe = f"import sys, venv, ensurepip; print(sys.version_info[:2] == {version}, sys.executable)"
+    for command in candidates:
+        if not (shutil.which(command[0]) or Path(command[0]).is_file()):
+            continue
+        answer = subprocess.run([*command, "-c", probe], capture_output=True, text=True, env=clean_environment({}))
+        matches, _, path = answer.stdout.strip().partition(" ")
+        if answer.returncode == 0 and matches == "True":
+            return path
+    return None
+
+
+def requirements(extras: Iterable[str]) -> list[str]:
+    """pyproject.toml's dependencies with these optional groups."""
+    import tomllib  # not in Pythons older than 3.11, which only get as far as `main`
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+
+
+def ensure(environment: Environment, extras: Sequence[str]) -> bool:
+    """Makes or completes an environment with these optional groups; False when its Python is not on this machine."""
+    folder, marker = environment.folder, environment.folder / "installed.txt"
+    installed = set(marker.read_text().split()[1:]) if marker.is_file() else set()
+    wanted = sorted(installed | set(extras))
+    lines = requirements(wanted)
+    fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    if marker.is_file() and marker.read_text().split() == [fingerprint, *wanted] and environment.interpreter.exists():
+        return True
+    python = find_python(environment.python)
+    if python is None:
+        return False
+    version = ".".join(map(str, environment.python))
+    print(f"Setting up Python {version} with Blender {environment.blender} in {folder.relative_to(ROOT)} "
+          f"({', '.join(wanted)}) ...", flush=True)
+    if not environment.interpreter.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        call([python, "-m", "venv", str(folder)], f"Python {version} could not make an environment in {folder}.")
+    marker.unlink(missing_ok=True)
+    call([str(environment.interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *lines],
+         "The packages could not be installed; the lines above say why. Check the network and run the command again.")
+    marker.write_text("\n".join([fingerprint, *wanted]))
+    return True
+
+
+def call(command: list[str], failure: str) -> None:
+    if subprocess.run(command, cwd=ROOT, env=clean_environment({})).returncode:
+        raise Stop(failure)
+
+
+def any_environment(extras: Sequence[str]) -> Environment:
+    """The first environment that this machine has a Python for, ready to use; the running Python's first."""
+    order = [NEW, OLD] if sys.version_info[:2] == NEW.python else [OLD, NEW]
+    for environment in order:
+        if ensure(environment, extras):
+            return environment
+    raise Stop(NO_PYTHON)
+
+
+# ---------------------------------------------------------------- commands
+
+
+def demo(options: argparse.Namespace, rest: list[str]) -> None:
+    """Speech -> out/talk.blend and out/talk.mp4."""
+    speech = Path(options.speech) if options.speech else ROOT / "assets" / "demo_speech.wav"
+    needs_torch = any(argument.split("=")[0] == "--model" for argument in rest)
+    environment = any_environment(["blender", "torch"] if needs_torch else ["blender"])
+    OUT.mkdir(exist_ok=True)
+    environment.run("-m", "artalk_blender", "talk", speech, "--out", OUT / "talk.blend",
+                    "--video", OUT / "talk.mp4", *rest)
+
+
+def test(options: argparse.Namespace, rest: list[str]) -> None:
+    """Every ring of tests in every Blender that this machine has a Python for."""
+    ready = [environment for environment in (OLD, NEW)
+             if ensure(environment, ["blender", "test", *(["torch", "lint"] if environment is OLD else [])])]
+    if not ready:
+        any_environment(["blender", "test"])
+    missing = [environment for environment in (OLD, NEW) if environment not in ready]
+    for environment in missing:
+        version = ".".join(map(str, environment.python))
+        print(f"Python {version} was not found, so Blender {environment.blender} is not tested here.", flush=True)
+    if missing and options.all:
+        raise Stop("--all asks for both Blenders: install the Python named above.")
+    if OLD in ready:
+        run_lint(OLD)
+    status = 0
+    for environment in ready:
+        print(f"\n=== Blender {environment.blender}, Python {'.'.join(map(str, environment.python))}", flush=True)
+        variables = {"ARTALK_TEST_PYTHON_311": str(OLD.interpreter) if OLD in ready else "",
+                     "ARTALK_TEST_PYTHON_313": str(NEW.interpreter) if NEW in ready else ""}
+        status |= environment.run("-m", "pytest", *(rest or ["addon_tests"]), check=False, **variables)
+    raise SystemExit(status)
+
+
+def lint(options: argparse.Namespace, rest: list[str]) -> None:
+    """ruff and strict typing."""
+    if not ensure(OLD, ["lint"]) and not ensure(NEW, ["lint"]):
+        any_environment(["lint"])
+    run_lint(OLD if OLD.interpreter.exists() else NEW)
+
+
+def run_lint(environment: Environment) -> None:
+    environment.run("-m", "ruff", "check", "--quiet", ".")
+    environment.run("-m", "mypy", "--no-error-summary")
+    print("lint: clean", flush=True)
+
+
+def bench(options: argparse.Namespace, rest: list[str]) -> None:
+    """Time the engine on this machine."""
+    environment = any_environment(["blender"])
+    environment.run("-m", "engine", "bench", *rest)
+
+
+def picture(options: argparse.Namespace, rest: list[str]) -> None:
+    """Render the README's picture from the demo."""
+    environment = any_environment(["blender"])
+    OUT.mkdir(exist_ok=True)
+    environment.run("-m", "artalk_blender", "talk", ROOT / "assets" / "demo_speech.wav",
+                    "--out", OUT / "talk.blend", "--picture", ROOT / "docs" / "talk.png", *rest)
+
+
+def build(options: argparse.Namespace, rest: list[str]) -> None:
+    """Write the extension's zip."""
+    environment = any_environment([])
+    environment.run("build_addon.py", *rest)
+
+
+def gui(options: argparse.Namespace, rest: list[str]) -> None:
+    """Build the zip, install it into the Blender on the PATH and open it."""
+    blender = shutil.which(os.environ.get("BLENDER", "blender"))
+    if blender is None:
+        raise Stop("There is no `blender` on the PATH: install Blender 4.5 or later, or set BLENDER to its path.")
+    any_environment([]).run("build_addon.py")
+    archive = max((ROOT / "dist").glob("artalk_blender-*.zip"), key=lambda path: path.stat().st_mtime)
+    call([blender, "--command", "extension", "install-file", "--repo", "user_default", "--enable", str(archive)],
+         "Blender could not install the extension; the lines above say why.")
+    raise SystemExit(subprocess.run([blender, *rest]).returncode)
+
+
+def main() -> int:
+    if sys.version_info < (3, 11):  # noqa: UP036  an old system Python may be what `python3` is
+        newer = find_python(OLD.python) or find_python(NEW.python)
+        if newer is None:
+            print(NO_PYTHON, file=sys.stderr)
+            return 2
+        return subprocess.run([newer, __file__, *sys.argv[1:]]).returncode
+    parser = argparse.ArgumentParser(prog="dev.py", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for function in (demo, test, lint, bench, build, gui, picture):
+        command = commands.add_parser(function.__name__, help=function.__doc__)
+        command.set_defaults(function=function)
+        if function is demo:
+            command.add_argument("speech", nargs="?", metavar="SPEECH", help="left out: assets/demo_speech.wav")
+        if function is test:
+            command.add_argument("--all", action="store_true", help="fail when a Blender's Python is missing")
+    options, rest = parser.parse_known_args()
+    try:
+        options.function(options, rest)
+    except Stop as sentence:
+        print(sentence, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
