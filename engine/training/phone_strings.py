@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Random phone strings with times: speech-like timing without any sound, for the codec's training and for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .teacher import LABELS, motion_from_phones, random_style
+from .visemes import BILABIALS, VOWELS
+
+_VOWELS = tuple(label for label in LABELS if label in VOWELS)
+_CONSONANTS = tuple(label for label in LABELS if label not in VOWELS and label != "sil")
+
+
+def random_phones(rng: np.random.Generator, seconds: float) -> list[tuple[float, float, str]]:
+    """Phones (start s, end s, label) that fill ``seconds``: syllables in phrases with pauses, rich in lip closures."""
+    phones: list[tuple[float, float, str]] = []
+    now = 0.0
+    pace = float(rng.uniform(0.7, 1.45))
+
+    def add(label: str, length: float) -> None:
+        nonlocal now
+        phones.append((now, now + length, label))
+        now += length
+
+    add("sil", float(rng.uniform(0.0, 0.8)))
+    phrase = int(rng.integers(2, 14))
+    while now < seconds:
+        for _ in range(int(rng.choice([0, 1, 1, 1, 2]))):
+            pool = BILABIALS if rng.random() < 0.33 else _CONSONANTS
+            add(str(rng.choice(pool)), float(np.clip(rng.lognormal(np.log(0.075), 0.4), 0.03, 0.25)) * pace)
+        add(str(rng.choice(_VOWELS)), float(np.clip(rng.lognormal(np.log(0.10), 0.45), 0.04, 0.4)) * pace)
+        phrase -= 1
+        if phrase <= 0:
+            add("sil", float(rng.choice([rng.uniform(0.08, 0.6), rng.uniform(0.3, 2.0)])))
+            phrase = int(rng.integers(2, 14))
+    return [(start, min(end, seconds), label) for start, end, label in phones if start < seconds]
+
+
+def random_motion(seed: int, seconds: float, styled: bool) -> np.ndarray:
+    """RAW teacher motion (T,106) of a random phone string, in the neutral or in a random style."""
+    rng = np.random.default_rng(seed)
+    phones = random_phones(rng, seconds)
+    return motion_from_phones(phones, seconds, seed=seed, style=random_style(rng) if styled else None)
