@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only file that asks which Blender this is: 4.5 LTS to 5.2 LTS. Asked by feature wherever a feature tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+
+OLDEST = (4, 5, 0)
+VERSION_TEXT: str = bpy.app.version_string
+
+
+def is_supported() -> bool:
+    return bpy.app.version >= OLDEST
+
+
+@dataclass(frozen=True)
+class StripSpan:
+    """Where a strip sounds, in scene frames, and how many frames of its content are cut away before that."""
+
+    start: float
+    end: float
+    offset: float
+
+
+def strip_span(strip: Any) -> StripSpan:
+    """5.1 renamed the handles; the old names are deprecated there and go in 6.0."""
+    if hasattr(strip, "left_handle"):
+        return StripSpan(strip.left_handle, strip.right_handle, strip.left_handle_offset + strip.content_trim_start)
+    return StripSpan(strip.frame_final_start, strip.frame_final_end,
+                     strip.frame_offset_start + strip.animation_offset_start)
+
+
+def set_strip_length(strip: Any, frames: int) -> None:
+    """Moves the right handle so that the strip lasts `frames`."""
+    if hasattr(strip, "right_handle"):
+        strip.right_handle = strip.left_handle + frames
+    else:
+        strip.frame_final_duration = frames
+
+
+def sequencer_scene(context: Any) -> Any:
+    """The scene whose strips the sequencer shows: since 5.0 it may be another than the window's."""
+    workspace = getattr(context, "workspace", None)
+    return getattr(workspace, "sequencer_scene", None) or context.scene
+
+
+def ensure_channelbag(action: Any, slot: Any) -> Any:
+    """The F-curves of one slot of a layered Action; an Action holds one layer and one strip."""
+    layer = action.layers[0] if action.layers else action.layers.new("Layer")
+    strip = layer.strips[0] if layer.strips else layer.strips.new(type="KEYFRAME")
+    return strip.channelbag(slot, ensure=True)
+
+
+def choose_movie_output(image_settings: Any) -> None:
+    """5.0 wants to be told that a movie is meant before it offers the movie formats."""
+    if hasattr(image_settings, "media_type"):
+        image_settings.media_type = "VIDEO"
+    image_settings.file_format = "FFMPEG"
+
+
+def node_tree(material: Any) -> Any:
+    """A material's nodes: from 5.0 on they are always there, before that they have to be asked for."""
+    if material.node_tree is None:
+        material.use_nodes = True
+    return material.node_tree
