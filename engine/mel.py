@@ -19,7 +19,7 @@ LOWEST_HZ = 60.0
 HIGHEST_HZ = 7800.0
 POWER_FLOOR = 1e-12  # about the noise of 16 bits: keeps digital silence finite
 SPEECH_RANGE = 4.6  # nepers (20 dB): a frame this far under the loud ones, as a mean over bands, is no speech
-SILENCE_LEVEL = -21.0  # loud frames under this mean log power (white noise of about -72 dBFS) are no speech either
+SILENCE_LEVEL = -24.0  # loud frames under this mean log power (white noise of about -85 dBFS) are no speech either
 FEATURE_FLOOR = -8.0  # nepers under a band's speech mean where the features end: makes quiet recordings equal to loud ones
 BLOCK_FRAMES = 2048  # about 20 s at a time: the extra memory stays at some megabytes for any length
 
@@ -53,11 +53,14 @@ def mel_filters() -> np.ndarray:
 
 
 def _padded(samples: np.ndarray, first_frame: int, frames: int) -> np.ndarray:
-    """The samples under some frames, zeros outside the recording: ((frames - 1) * HOP + WINDOW,) float32."""
+    """The samples under some frames: ((frames - 1) * HOP + WINDOW,) float32; outside, the recording's first or last sample.
+
+    Holding the end samples keeps a recording with an offset from beginning and ending with a click.
+    """
     start = first_frame * HOP - WINDOW // 2
     stop = start + (frames - 1) * HOP + WINDOW
-    inside = samples[max(start, 0) : max(stop, 0)]
-    return np.pad(inside, (max(-start, 0), stop - start - max(-start, 0) - len(inside)))
+    before, after = max(-start, 0), max(stop - len(samples), 0)
+    return np.pad(samples[max(start, 0) : stop], (before, after), mode="edge")
 
 
 def mel_power(samples: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-PHONE_CLASSES = 39
+PHONE_CLASSES = 36
 
 DEFAULT_CONFIG: dict[str, int] = {"BANDS": 80, "WIDTH": 192, "BLOCKS": 6, "KERNEL": 9, "EXPANSION": 2, "STEM_KERNEL": 5}
 
@@ -22,7 +22,7 @@ DEFAULT_CONFIG: dict[str, int] = {"BANDS": 80, "WIDTH": 192, "BLOCKS": 6, "KERNE
 class Heads(NamedTuple):
     """What the heads read from the features, per frame at 50 fps."""
 
-    phones: Tensor  # (B, T, 39) logits in the order of engine.training.phones
+    phones: Tensor  # (B, T, 36) logits in the order of engine.training.phones.LABELS
     aperture: Tensor  # (B, T) lip opening, 0 closed, about 1 an open vowel
     width: Tensor  # (B, T) -1 rounded, 1 spread
     closure: Tensor  # (B, T) logit that the lips touch
