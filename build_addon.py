@@ -66,13 +66,13 @@ def check_manifest() -> str:
 
 
 def check_assets() -> None:
-        state = "not listed in assets/manifest.json." if name in there else "missing."
-        raise BuildError(f"assets/{name} is {state}")
+    """Every file in assets/ is listed in its manifest with size, sha256, licence and source, and nothing else is."""
     folder = ROOT / "assets"
     listed = {entry["name"]: entry for entry in json.loads((folder / "manifest.json").read_text())["files"]}
     there = {path.name for path in folder.iterdir()} - {"manifest.json"}
     for name in sorted(there ^ set(listed)):
-        raise BuildError(f"assets/{name} is " + ("not listed in assets/manifest.json." if name in there else "missing."))
+        state = "not listed in assets/manifest.json." if name in there else "missing."
+        raise BuildError(f"assets/{name} is {state}")
     for name, entry in listed.items():
         data = (folder / name).read_bytes()
         if (len(data), hashlib.sha256(data).hexdigest()) != (entry["bytes"], entry["sha256"]):
