@@ -17,6 +17,7 @@ from .errors import EngineError
 AUDIO_ENCODERS = ("wav2vec", "mimi", "mel")
 SAMPLE_RATE = 16000
 FPS = 25
+MEL_DEFAULTS = {"BANDS": 80, "WIDTH": 192, "BLOCKS": 6, "KERNEL": 9, "EXPANSION": 2, "STEM_KERNEL": 5}
 CHUNK_SAMPLES = 64000
 CHUNK_FRAMES = 100
 
@@ -63,7 +64,7 @@ class NetworkConfig:
     style_heads: int = 4
     style_hidden: int = 512
     style_rows: int = 600           # rows of the style encoder's position table
-    mel: Mapping[str, Any] = field(default_factory=dict)   # arguments of MelEncoder
+    mel: Mapping[str, Any] = field(default_factory=dict)   # sizes of MelEncoder
 
     @property
     def tokens(self) -> int:
@@ -78,8 +79,12 @@ class NetworkConfig:
     @property
     def audio_width(self) -> int:
         """Width of the audio features that condition the generator."""
-        own = {"wav2vec": 1024, "mimi": 512, "mel": int(self.mel.get("WIDTH", 192))}
+        own = {"wav2vec": 1024, "mimi": 512, "mel": self.mel_sizes()["WIDTH"]}
         return self.cond_dim or own[self.audio_encoder]
+
+    def mel_sizes(self) -> dict[str, int]:
+        """Sizes of the log-mel encoder, complete."""
+        return {name: int(self.mel.get(name, value)) for name, value in MEL_DEFAULTS.items()}
 
     def spans(self) -> list[tuple[int, int]]:
         """(first token, one past the last) of every scale."""
@@ -100,7 +105,7 @@ class NetworkConfig:
         try:
             config = cls(**{name: _convert(name, value) for name, value in values.items()})
         except (TypeError, ValueError) as error:
-            raise EngineError(f"The model's configuration cannot be read: {error}.", code="bad_file") from error
+            raise EngineError(f"The model's configuration cannot be read: {error}.", code="bad_file") from None
         config.check()
         return config
 
@@ -108,7 +113,7 @@ class NetworkConfig:
         """The flat spelling, complete, ready for json."""
         flat: dict[str, Any] = {name: getattr(self, attribute) for name, attribute in _FLAT_NAMES.items()}
         flat["V_SCALES"] = list(self.scales)
-        flat["MEL"] = dict(self.mel)
+        flat["MEL"] = self.mel_sizes()
         flat["VAE"] = {name: getattr(self, attribute) for name, attribute in _VAE_NAMES.items()}
         flat["STYLE"] = {name: getattr(self, attribute) for name, attribute in _STYLE_NAMES.items()}
         return flat

@@ -124,7 +124,7 @@ class Generator(nn.Module):
         self.pos_embed = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, tokens, width), std=spread))
         history = tokens * config.prev_ratio
         self.prev_pos_embed = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, history, width), std=spread))
-        level = torch.repeat_interleave(torch.arange(len(config.scales)), torch.tensor(config.scales))
+        level = torch.cat([torch.full((size,), index) for index, size in enumerate(config.scales)])
         self.register_buffer("attn_bias_for_masking", _block_causal_mask(level, history))
         self.register_buffer("lvl_idx", level[None])
         self.lvl_embed = nn.Embedding(len(config.scales), width)

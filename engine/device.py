@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where and how precisely the full network runs. Imports torch only inside its functions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import EngineError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+THREADS_VARIABLE = "ARTALK_THREADS"
+
+
+def check_choice(device: str, precision: str) -> None:
+    """Raise EngineError where a word is unknown, or a precision is not offered."""
+    if device not in DEVICES:
+        raise EngineError(f"There is no device “{device}”.", f"Choose one of {', '.join(DEVICES)}.")
+    if precision not in PRECISIONS:
+        raise EngineError(f"There is no precision “{precision}”.", f"Choose one of {', '.join(PRECISIONS)}.")
+    if precision != "fp32":
+        raise EngineError(
+            f"The precision {precision} is not supported yet.", "Choose fp32.", code="unsupported"
+        )
+
+
+def choose_device(device: str) -> torch.device:
+    """The torch device for `auto`, `cpu` or `cuda`; `auto` takes a graphics card where torch can use one."""
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise EngineError(
+            "This Python's torch cannot use a graphics card here.", "Choose the device auto or cpu.", code="unsupported"
+        )
+    return torch.device(device)
+
+
+def set_threads() -> int:
+    """Give torch as many threads as cores are free, and return their number.
+
+    One thread too many is far worse than one too few: threads wait for each other at every layer, so a single
+    busy core makes the whole network several times slower.
+    """
+    import torch
+
+    count = wanted_threads()
+    torch.set_num_threads(count)
+    return count
+
+
+def wanted_threads() -> int:
+    """`ARTALK_THREADS`, or the cores that this process may use less those that are busy, at least 1."""
+    chosen = os.environ.get(THREADS_VARIABLE, "")
+    if chosen:
+        if not chosen.isdigit() or int(chosen) < 1:
+            raise EngineError(f"{THREADS_VARIABLE} is “{chosen}”, not a number of threads.", "Set it to 1 or more.")
+        return int(chosen)
+    cores = min(_allowed_cores(), _quota_cores())
+    busy = round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
+    return max(1, cores - busy)
+
+
+def _allowed_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _quota_cores() -> int:
+    """Whole cores of a container's share, where there is one."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return os.cpu_count() or 1

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Opens a model, whatever it is: the shipped default in numpy, or a checkpoint in torch.
+
+Importing this module imports no torch; `load_model` does, only where the model needs it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .assets import DEFAULT_MODEL
+from .chunking import Floats
+from .device import check_choice, choose_device, set_threads
+from .errors import EngineError
+from .portable.network import PortableNetwork
+
+if TYPE_CHECKING:
+    from .network import Network
+
+CHECKPOINT_NAMES = ("ARTalk_wav2vec.pt", "ARTalk_mimi.pt")
+DEFAULT_NAME = "default"
+
+
+class LoadedModel:
+    """A network with its provenance; what `Pipeline` asks for."""
+
+    def __init__(self, name: str, path: Path, network: Network | PortableNetwork, device: str) -> None:
+        self.name, self.path, self.device = name, path, device
+        self.network = network
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of the model's file, in hex; computed when first asked for."""
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def chunks(self, samples: Floats, style: Floats | None = None) -> Iterator[Floats]:
+        """Samples (N,) at 16 kHz and a style motion (50,106) -> raw motion (100,106) of every 4-second chunk."""
+        return self.network.chunks(samples, style)
+
+
+def load_model(
+    path: str | Path | None = None, device: str = "auto", precision: str = "fp32", backend: str = "auto"
+) -> LoadedModel:
+    """The default model (None), a published folder or `.pt`, or an `.npz`.
+
+    `backend` is `auto`, `numpy` (the default model's kind only) or `torch`. Raises EngineError in one sentence.
+    """
+    check_choice(device, precision)
+    if backend not in ("auto", "numpy", "torch"):
+        raise EngineError(f"There is no backend “{backend}”.", "Choose auto, numpy or torch.")
+    name = DEFAULT_NAME if path is None else ""
+    file = model_file(path)
+    if file.suffix == ".npz" and backend != "torch":
+        network = PortableNetwork.from_file(file)
+        if device == "cuda":
+            raise EngineError("The small model in numpy runs on the processor only.", "Choose the device auto or cpu.",
+                              code="unsupported")
+        return LoadedModel(name or file.stem, file, network, "cpu")
+    if backend == "numpy":
+        raise EngineError(f"“{file.name}” needs torch.", "Choose the backend auto.", code="unsupported")
+    return _load_torch(name or file.stem, file, device)
+
+
+def _load_torch(name: str, file: Path, device: str) -> LoadedModel:
+    try:
+        import torch  # noqa: F401  # asked for here so that its absence is one sentence
+    except ImportError:
+        raise EngineError(f"“{file.name}” needs torch, which this Python lacks.", "Set up the full engine first.",
+                          code="unsupported") from None
+    from .weights import load_network
+
+    chosen = choose_device(device)
+    set_threads()
+    return LoadedModel(name, file, load_network(file, chosen), chosen.type)
+
+
+def model_file(path: str | Path | None) -> Path:
+    """The file to load for a path as people give it. Raises EngineError where there is none."""
+    if path is None:
+        if not DEFAULT_MODEL.is_file():
+            raise EngineError(f"The default model is missing: “{DEFAULT_MODEL}”.", "Install the extension again.",
+                              code="bad_file")
+        return DEFAULT_MODEL
+    path = Path(path).expanduser()
+    if path.is_dir():
+        found = [path / name for name in CHECKPOINT_NAMES if (path / name).is_file()]
+        if not found:
+            raise EngineError(f"There is no ARTalk model in the folder “{path}”.",
+                              f"It should hold {' or '.join(CHECKPOINT_NAMES)}.")
+        return found[0]
+    if not path.is_file():
+        raise EngineError(f"There is no model at “{path}”.", "Check the path.")
+    if path.suffix not in (".pt", ".npz"):
+        raise EngineError(f"“{path.name}” is no model file.", "Choose a .pt or an .npz file, or a folder.")
+    return path

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checked loading of the full network: nothing of a file runs, and every tensor is named and sized. Needs torch.
+
+The sizes are taken from the tensors themselves; a `config.json` that disagrees is overruled, and it is said so.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import NetworkConfig
+from .errors import EngineError
+from .mimi_encoder import UNUSED_PREFIXES
+from .network import Network
+from .portable.weights import TRAINING_ONLY, read_npz
+
+_LOG = logging.getLogger(__name__)
+_UNUSED = {
+    "mimi": tuple(f"audio_encoder.{prefix}" for prefix in UNUSED_PREFIXES),
+    "mel": TRAINING_ONLY,
+}
+_OLD_WEIGHT_NORM = {
+    "audio_encoder.encoder.pos_conv_embed.conv.weight_g": "original0",
+    "audio_encoder.encoder.pos_conv_embed.conv.weight_v": "original1",
+}
+_NEW_WEIGHT_NORM = "audio_encoder.encoder.pos_conv_embed.conv.parametrizations.weight."
+
+
+def load_network(path: Path, device: torch.device | str = "cpu") -> Network:
+    """A network from a published `.pt` (with or without `config.json` beside it) or from our `.npz`.
+
+    Raises EngineError with one sentence that names the first thing that does not fit.
+    """
+    stated: NetworkConfig | None
+    if path.suffix == ".npz":
+        stated, arrays = read_npz(path)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    else:
+        tensors = read_checkpoint(path)
+        stated = read_config(path.with_name("config.json"))
+    return build_network(config_for(tensors, stated, path.name), tensors, path.name, device)
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Tensors of a `.pt` file by name, mapped from the file rather than read; weight norm in the new spelling."""
+    if not path.is_file():
+        raise EngineError(f"There is no model file “{path}”.", "Check the path.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, pickle.UnpicklingError):
+        raise EngineError(
+            f"“{path.name}” is no readable checkpoint, or it is damaged.", "Fetch it again and compare its size.",
+            code="bad_file",
+        ) from None
+    if not isinstance(content, Mapping) or not content:
+        raise EngineError(f"“{path.name}” holds no table of tensors.", "Choose an ARTalk checkpoint.", code="bad_file")
+    tensors: dict[str, Tensor] = {}
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise EngineError(
+                f"“{path.name}” is no ARTalk checkpoint: its entry “{name}” is not a tensor.",
+                "Choose ARTalk_wav2vec.pt or ARTalk_mimi.pt.", code="bad_file",
+            )
+        new_name = _NEW_WEIGHT_NORM + _OLD_WEIGHT_NORM[name] if name in _OLD_WEIGHT_NORM else name
+        tensors[new_name] = value
+    return tensors
+
+
+def read_config(path: Path) -> NetworkConfig | None:
+    """The sizes that a `config.json` states, or None where there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise EngineError(f"“{path.name}” beside the model is not readable json.", "Fetch it again.",
+                          code="bad_file") from None
+    if not isinstance(data, dict):
+        raise EngineError(f"“{path.name}” beside the model holds no table.", "Fetch it again.", code="bad_file")
+    return NetworkConfig.from_dict(data)
+
+
+def config_for(tensors: Mapping[str, Tensor], stated: NetworkConfig | None, name: str) -> NetworkConfig:
+    """The sizes that the tensors have; what they cannot tell comes from `stated` or the published values."""
+    base = stated or NetworkConfig()
+    found: dict[str, Any] = {"audio_encoder": _audio_encoder(tensors, base)}
+    if base.audio_encoder != found["audio_encoder"]:
+        found["cond_dim"] = 0
+    found.update(_generator_sizes(tensors))
+    depth = 1 + max((int(m[1]) for m in map(_BLOCK.match, tensors) if m), default=-1)
+    layers = 1 + max((int(m[1]) for m in map(_CODEC_LAYER.match, tensors) if m), default=-1)
+    if depth:
+        found["depth"] = depth
+    if layers:
+        found["vae_depth"] = (layers + 1) // 2
+    try:
+        config = replace(base, **found)
+        config.check()
+    except EngineError as error:
+        raise EngineError(f"“{name}” is no usable ARTalk model: {error.message}", code="bad_file") from None
+    if stated is not None:
+        # the encoder's name is the caller's choice in the published program, so its absence is no disagreement
+        for key, value in found.items():
+            if key not in ("audio_encoder", "cond_dim") and getattr(stated, key) != value:
+                _LOG.warning("“%s” has %s %s where its configuration says %s; the file is believed.",
+                             name, key, value, getattr(stated, key))
+    return config
+
+
+_BLOCK = re.compile(r"attn_blocks\.(\d+)\.")
+_CODEC_LAYER = re.compile(r"basic_vae\.encoder\.encoder_transformer\.(\d+)\.")
+
+
+def _audio_encoder(tensors: Mapping[str, Tensor], base: NetworkConfig) -> str:
+    if any(name.startswith("audio_encoder.acoustic_model.") for name in tensors):
+        return "mimi"
+    if any(name.startswith("audio_encoder.feature_extractor.") for name in tensors):
+        return "wav2vec"
+    return "mel" if "audio_encoder.stem.weight" in tensors else base.audio_encoder
+
+
+def _generator_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Width, heads, code size, scales and history, as far as the tensors are there."""
+    found: dict[str, Any] = {}
+    positions, history = tensors.get("pos_embed"), tensors.get("prev_pos_embed")
+    if positions is not None and positions.ndim == 3:
+        found["width"] = positions.shape[2]
+        if history is not None and history.ndim == 3 and history.shape[1] >= positions.shape[1] > 0:
+            found["prev_ratio"] = history.shape[1] // positions.shape[1]
+    temperature = tensors.get("attn_blocks.0.attn.scale_mul_1H11")
+    if temperature is not None and temperature.ndim == 4:
+        found["heads"] = temperature.shape[1]
+    embed = tensors.get("vqfeat_embed.weight")
+    if embed is not None and embed.ndim == 2:
+        found["code_dim"] = embed.shape[1]
+    levels = tensors.get("lvl_idx")
+    if levels is not None and 0 < levels.numel() <= 65536 and not levels.is_floating_point():
+        numbers, counts = levels.flatten().unique(return_counts=True)
+        if numbers.tolist() == list(range(len(numbers))):
+            found["scales"] = tuple(counts.tolist())
+    inner = tensors.get("basic_vae.encoder.code_mapping.weight")
+    if inner is not None and inner.ndim == 2:
+        found["vae_width"] = inner.shape[1]
+    return found
+
+
+def build_network(
+    config: NetworkConfig, tensors: Mapping[str, Tensor], name: str, device: torch.device | str = "cpu"
+) -> Network:
+    """A network in evaluation mode made of exactly these tensors; `name` is the file's, for the sentence."""
+    unused = _UNUSED.get(config.audio_encoder, ())
+    with torch.device("meta"):      # sizes only: the weights come from the file, not from an initialiser
+        network = Network(config)
+    expected = {key: value for key, value in network.state_dict().items() if not key.startswith(TRAINING_ONLY)}
+    given = {key: value for key, value in tensors.items() if not key.startswith(unused)}
+    _check_names(expected, given, name)
+    state = {key: given[key].to(device=device, dtype=like.dtype) for key, like in expected.items()}
+    if config.audio_encoder == "mel":
+        del network.audio_encoder.phone_head, network.audio_encoder.lip_head
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.requires_grad_(False).eval()
+
+
+def _check_names(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], name: str) -> None:
+    """Raise EngineError naming the first tensor that is missing, mis-shaped, or not part of the network."""
+    for key, like in expected.items():
+        if key not in given:
+            raise EngineError(f"“{name}” lacks the tensor “{key}”.", "Choose a complete ARTalk model.", code="bad_file")
+        shape, wanted = tuple(given[key].shape), tuple(like.shape)
+        if shape != wanted:
+            raise EngineError(f"In “{name}” the tensor “{key}” has the shape {shape} where {wanted} belongs.",
+                              "Choose the configuration that goes with the model.", code="bad_file")
+        if given[key].is_floating_point() != like.is_floating_point():
+            raise EngineError(f"In “{name}” the tensor “{key}” has the wrong type, {given[key].dtype}.",
+                              "Choose a complete ARTalk model.", code="bad_file")
+    for key in given:
+        if key not in expected:
+            raise EngineError(f"“{name}” holds the tensor “{key}”, which is no part of this network.",
+                              "Choose an ARTalk model.", code="bad_file")
+
+
+def save_npz(network: Network, path: Path, dtype: type[np.floating[Any]] = np.float32) -> None:
+    """Write a network in our own format: tensors by their names, and `config`; training heads are left out.
+
+    Statistics and position tables stay float32 whatever `dtype` says: they are small, and motion is read by them.
+    """
+    arrays: dict[str, Any] = {"config": np.array(json.dumps(network.config.to_dict()))}
+    buffers = {key for key, _ in network.named_buffers()}
+    for key, tensor in network.state_dict().items():
+        if key.startswith(TRAINING_ONLY):
+            continue
+        array = tensor.detach().cpu().numpy()
+        arrays[key] = array.astype(dtype) if array.dtype.kind == "f" and key not in buffers else array
+    np.savez_compressed(path, **arrays)
