@@ -10,12 +10,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from seeded_weights import synthetic_audio
 
 from engine.assets import DEMO_SPEECH
 from engine.audio_file import read_audio
 from engine.errors import EngineError
 from engine.resample import resample
-from seeded_weights import synthetic_audio
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "resample.npz"
 

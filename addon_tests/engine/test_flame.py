@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from seeded_weights import synthetic_flame
 
 from engine.assets import DEFAULT_HEAD
 from engine.errors import EngineError
 from engine.flame.file import read_flame
 from engine.flame.lips import lip_curves
 from engine.flame.skinning import motion_vertices, rotation_matrices, skin
-from seeded_weights import synthetic_flame
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "flame.npz"
 
