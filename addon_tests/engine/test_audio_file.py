@@ -83,8 +83,8 @@ def cut(path: Path, source: Path, share: float) -> None:
     path.write_bytes(data[: int(len(data) * share)])
 
 
-@pytest.mark.parametrize("name", ["none.wav", "folder.wav", "empty.wav", "text.wav", "header.wav", "noise.mp3", "cut.wav",
-                                  "cut.flac", "cut.ogg", "cut.mp3", "cut.m4a", "nan.wav"])
+@pytest.mark.parametrize("name", ["none.wav", "folder.wav", "empty.wav", "text.wav", "header.wav", "noise.mp3",
+                                  "cut.wav", "cut.flac", "cut.ogg", "cut.mp3", "cut.m4a", "nan.wav"])
 def test_wrong_files_get_a_sentence(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     codecs = {".wav": "pcm_s16le", ".flac": "flac", ".ogg": "libopus", ".mp3": "libmp3lame", ".m4a": "aac"}

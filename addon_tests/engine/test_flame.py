@@ -98,8 +98,8 @@ class Hostile:
         return (print, ("executed",))
 
 
-@pytest.mark.parametrize("name", ["missing.npz", "empty.npz", "text.npz", "cut.npz", "short.npz", "nan.npz", "faces.npz",
-                                  "photo.jpg", "text.pt", "hostile.pt", "object.npz"])
+@pytest.mark.parametrize("name", ["missing.npz", "empty.npz", "text.npz", "cut.npz", "short.npz", "nan.npz",
+                                  "faces.npz", "photo.jpg", "text.pt", "hostile.pt", "object.npz"])
 def test_wrong_files_get_a_sentence(name: str, flat: dict, npz: Path, tmp_path: Path,
                                     capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / name

@@ -36,7 +36,9 @@ def test_short_motion_is_smoothed_not_refused(frames: int) -> None:
     assert smooth.shape == raw.shape and np.isfinite(smooth).all()
 
 
-@pytest.mark.parametrize("sizes", [[100, 100, 93], [100], [3, 3, 2], [1], [9], [5, 4], [100, 1], [100, 100, 4], [7] * 30])
+@pytest.mark.parametrize("sizes", [
+    [100, 100, 93], [100], [3, 3, 2], [1], [9], [5, 4], [100, 1], [100, 100, 4], [7] * 30,
+])
 def test_stream_gives_the_same_bits(sizes: list[int]) -> None:
     raw = np.random.default_rng(7).normal(size=(sum(sizes), 106)).astype(np.float32)
     smoother = StreamingSmoother()

@@ -68,7 +68,7 @@ def read_strip(strip: Any, scene: Any) -> StripAudio:
     # sound_offset shifts the content against the strip: positive starts it later
     offset = frame_to_seconds(span.offset, rate) - strip.sound_offset
     heard = cut(samples, offset, frame_to_seconds(span.end - span.start, rate))
-    path = bpy.path.abspath(strip.sound.filepath)
+    path = strip.sound.filepath
     return StripAudio(heard, span.start, Path(path).stem or strip.name, path, sha256)
 
 

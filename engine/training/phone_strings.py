@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .teacher import LABELS, motion_from_phones, random_style
-from .visemes import BILABIALS, VOWELS
-
-_VOWELS = tuple(label for label in LABELS if label in VOWELS)
-_CONSONANTS = tuple(label for label in LABELS if label not in VOWELS and label != "sil")
+from .phones import BILABIALS, CONSONANTS, SILENCE, VOWELS
+from .teacher import motion_from_phones, random_style
 
 
 def random_phones(rng: np.random.Generator, seconds: float) -> list[tuple[float, float, str]]:
@@ -23,16 +20,16 @@ def random_phones(rng: np.random.Generator, seconds: float) -> list[tuple[float,
         phones.append((now, now + length, label))
         now += length
 
-    add("sil", float(rng.uniform(0.0, 0.8)))
+    add(SILENCE, float(rng.uniform(0.0, 0.8)))
     phrase = int(rng.integers(2, 14))
     while now < seconds:
         for _ in range(int(rng.choice([0, 1, 1, 1, 2]))):
-            pool = BILABIALS if rng.random() < 0.33 else _CONSONANTS
+            pool = BILABIALS if rng.random() < 0.33 else CONSONANTS
             add(str(rng.choice(pool)), float(np.clip(rng.lognormal(np.log(0.075), 0.4), 0.03, 0.25)) * pace)
-        add(str(rng.choice(_VOWELS)), float(np.clip(rng.lognormal(np.log(0.10), 0.45), 0.04, 0.4)) * pace)
+        add(str(rng.choice(VOWELS)), float(np.clip(rng.lognormal(np.log(0.10), 0.45), 0.04, 0.4)) * pace)
         phrase -= 1
         if phrase <= 0:
-            add("sil", float(rng.choice([rng.uniform(0.08, 0.6), rng.uniform(0.3, 2.0)])))
+            add(SILENCE, float(rng.choice([rng.uniform(0.08, 0.6), rng.uniform(0.3, 2.0)])))
             phrase = int(rng.integers(2, 14))
     return [(start, min(end, seconds), label) for start, end, label in phones if start < seconds]
 

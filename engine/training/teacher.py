@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from ..smoothing import savitzky_golay
 from . import prosody as prosody_module
+from .phones import LABELS
 from .prosody import Prosody
 from .visemes import GRID, LipTargets, activations, lip_targets
 
@@ -27,8 +28,6 @@ JAW_RADIANS = 0.26
 """Jaw rotation that equals jawOpen 1."""
 OPENNESS = 0.46
 """Aperture of a stressed open vowel, in units of the jaw's rotation alone (1 = jawOpen 1)."""
-LABELS = ("sil", "AA", "AE", "AH", "AO", "AX", "EH", "ER", "IH", "IY", "UH", "UW", "P", "B", "M", "F", "V", "W", "R", "Y",
-          "L", "S", "Z", "SH", "ZH", "CH", "JH", "T", "D", "N", "TH", "DH", "K", "G", "NG", "HH")
 BLINK = (0, 7)
 CLOSE, FUNNEL, PUCKER = 18, 19, 20
 SMILE, STRETCH, ROLL_LOWER, ROLL_UPPER = (23, 24), (29, 30), 31, 32

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trains the motion codec on teacher motion of random phone strings. Needs torch; no sound.
 
-    python -m engine.training.train_codec --steps 2500 --out build/codec.pt
+    python -m engine.training.train_codec --steps 1250 --out build/codec.pt
 
 Windows of 200 frames (a chunk and the one before it). Losses: normalised motion, lip aperture in millimetres with extra
 weight where the lips touch, velocities, balanced bits, and a latent that stays near its code. Some bits are turned over
@@ -129,10 +129,9 @@ def report(codec: Codec, pool: np.ndarray, row: Tensor) -> dict[str, float]:
 
 
 def average_into(average: Mapping[str, Tensor], module: torch.nn.Module, decay: float) -> None:
-    """Exponential moving average of a module's floating tensors, in place."""
-    for name, value in module.state_dict().items():
-        if value.is_floating_point():
-            average[name].lerp_(value, 1 - decay)
+    """Exponential moving average of a module's parameters, in place; buffers stay as they are."""
+    for name, value in module.named_parameters():
+        average[name].lerp_(value.detach(), 1 - decay)
 
 
 def learning_rate(step: int, steps: int, top: float, warm: int = 100) -> float:
@@ -142,7 +141,7 @@ def learning_rate(step: int, steps: int, top: float, warm: int = 100) -> float:
     return top * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(1.0, (step - warm) / max(1, steps - warm)))))
 
 
-def train(steps: int, out: Path, seed: int, batch: int, clips: int, start: Path | None) -> None:
+def train(steps: int, out: Path, seed: int, batch: int, clips: int, rate: float, start: Path | None) -> None:
     """Train and write ``out`` ({"codec": averaged tensors}); a report every 250 steps."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -161,7 +160,7 @@ def train(steps: int, out: Path, seed: int, batch: int, clips: int, start: Path 
     began = time.monotonic()
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, 2e-3 if start is None else 5e-4)
+            group["lr"] = learning_rate(step, steps, rate)
         clip, frame = rng.integers(len(pool), size=batch), rng.integers(pool.shape[1] - 200, size=batch)
         window = torch.from_numpy(np.stack([pool[c, f:f + 200] for c, f in zip(clip, frame, strict=True)]))
         loss = codec_step(codec, window, weight, row, generator)
@@ -181,16 +180,17 @@ def train(steps: int, out: Path, seed: int, batch: int, clips: int, start: Path 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=1250)
     parser.add_argument("--out", type=Path, default=BUILD / "codec.pt")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--clips", type=int, default=400)
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--start", type=Path, default=None, help="go on from this file")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    train(given.steps, given.out, given.seed, given.batch, given.clips, given.start)
+    train(given.steps, given.out, given.seed, given.batch, given.clips, given.rate, given.start)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from .phones import BILABIALS, SILENCE, VOWELS
+
 GRID = 200.0
 """Samples a second of the time grid on which targets are made."""
 
-VOWELS = ("AA", "AE", "AH", "AO", "AW", "AX", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
-BILABIALS = ("P", "B", "M")
-LABIODENTALS = ("F", "V")
-SILENCE = ("sil", "SIL", "sp", "pau", "")
 DIPHTHONGS = {"AY": ("AA", "IY"), "AW": ("AA", "UW"), "OY": ("AO", "IY"), "EY": ("EH", "IY"), "OW": ("AO", "UW")}
 
 # Aperture of the lips (1 = a stressed "ah"), jaw opening (same unit), lip rounding as funnel and pucker, spreading
@@ -111,12 +109,12 @@ def activations(phones: Sequence[tuple[float, float, str]], samples: int,
     so that at least one frame falls inside every closure.
     """
     index = {label: i for i, label in enumerate(labels)}
-    silent = index["sil"]
+    silent = index[SILENCE]
     owner = np.full(samples, silent, np.int64)
     phones = split_diphthongs(phones)
 
     def paint(start: float, end: float, label: str) -> None:
-        low, high = int(round(start * GRID)), int(round(end * GRID))
+        low, high = round(start * GRID), round(end * GRID)
         owner[max(0, low):max(high, low + 1)] = index.get(label, silent)
 
     for start, end, label in phones:
@@ -146,13 +144,13 @@ def _dominance(name: str, labels: Sequence[str]) -> np.ndarray:
     """(len(labels),): how strongly each phone insists on its own value of this articulator."""
     if name in ("open", "jaw", "down", "up", "roll"):
         return np.ones(len(labels), np.float32)
-    return np.asarray([1.0 if label in _FIRM or label in SILENCE else 0.45 if label in VOWELS else 0.25
+    return np.asarray([1.0 if label in _FIRM or label == SILENCE else 0.45 if label in VOWELS else 0.25
                        for label in labels], np.float32)
 
 
 def _shift(track: np.ndarray, lead: float) -> np.ndarray:
     """The track ``lead`` seconds earlier, its last value held."""
-    steps = int(round(lead * GRID))
+    steps = round(lead * GRID)
     return track if steps == 0 else np.concatenate([track[steps:], np.repeat(track[-1:], steps, axis=0)])
 
 
@@ -173,7 +171,7 @@ def lip_targets(active: np.ndarray, labels: Sequence[str], threshold: float = 0.
         above = gaussian_filter1d(active @ (weight * _table_column(field.name, labels)), sigma * GRID, mode="nearest")
         below = gaussian_filter1d(active @ weight, sigma * GRID, mode="nearest")
         tracks[field.name] = _shift(above / np.maximum(below, 1e-6), lead)
-    silent = np.asarray([label in SILENCE for label in labels], np.float32)
+    silent = np.asarray([label == SILENCE for label in labels], np.float32)
     speech = 1 - gaussian_filter1d(active @ silent, 0.02 * GRID, mode="nearest")
     bilabial = np.asarray([label in BILABIALS for label in labels], np.float32)
     closed = gaussian_filter1d(active @ bilabial, 0.012 * GRID, mode="nearest")
