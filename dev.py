@@ -54,6 +54,8 @@ class Environment:
 NO_PYTHON = ("No fitting Python was found: install Python 3.11 (for Blender 4.5) or 3.13 (for Blender 5.2) from "
              "python.org or your package manager, then run this command again.")
 
+DEBIAN_LIBRARIES = "apt install libgl1 libegl1 libsm6 libxi6 libxfixes3 libxrender1 libxxf86vm1 libxkbcommon0"
+
 OLD = Environment((3, 11), "4.5 LTS")
 NEW = Environment((3, 13), "5.2 LTS")
 
@@ -114,8 +116,20 @@ def ensure(environment: Environment, extras: Sequence[str]) -> bool:
     marker.unlink(missing_ok=True)
     call([str(environment.interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *lines],
          "The packages could not be installed; the lines above say why. Check the network and run the command again.")
+    if "blender" in wanted:
+        check_blender(environment)
     marker.write_text("\n".join([fingerprint, *wanted]))
     return True
+
+
+def check_blender(environment: Environment) -> None:
+    """Raises Stop where Blender's module is installed but this system lacks a library that it needs."""
+    answer = subprocess.run([str(environment.interpreter), "-c", "import bpy"], capture_output=True, text=True,
+                            cwd=ROOT, env=clean_environment({}))
+    if answer.returncode:
+        reason = (answer.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        raise Stop(f"Blender's module does not start here ({reason}): install the missing system library (on Debian and "
+                   f"Ubuntu: {DEBIAN_LIBRARIES}), then run this command again.")
 
 
 def call(command: list[str], failure: str) -> None:
