@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Expression shapes of lids, gaze, brows and nose as displacement fields (V,3), millimetres.
+
+Boundary: numpy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .assemble import Head
+from .fields import Solver, symmetric
+from .primitives import Array
+from .sdf import EYE
+
+UPPER_FOLLOW = np.array([1.0, 0.93, 0.72, 0.42, 0.17, 0.06])
+LOWER_FOLLOW = np.array([1.0, 0.85, 0.55, 0.28, 0.10, 0.03])
+MEET = 0.15  # where the lids meet, from the lower margin upwards
+GAZE = {"Down": (np.radians(24), 0.0), "Up": (np.radians(-22), 0.0), "In": (0.0, np.radians(-30)),
+        "Out": (0.0, np.radians(30))}
+
+
+def _elevation(p: Array) -> Array:
+    q = p - EYE
+    return np.asarray(np.arctan2(q[..., 1], q[..., 2]))
+
+
+def _turned(p: Array, angle: Array) -> Array:
+    """Points turned up by `angle` (...,) about the left eye's own x axis, the distance kept."""
+    q = p - EYE
+    c, s = np.cos(angle), np.sin(angle)
+    return np.stack([q[..., 0], c * q[..., 1] + s * q[..., 2], c * q[..., 2] - s * q[..., 1]], -1) + EYE
+
+
+class EyeStage:
+    """Lid and brow fields of the left side, mirrored for the right."""
+
+    def __init__(self, head: Head, solver: Solver) -> None:
+        self.head, self.solver = head, solver
+        self.rings = head.tables["eye"]
+        self.inner = head.tables["lid_inner"]
+        p = head.points
+        lid = np.zeros(len(p), bool)
+        lid[self.rings[:8]] = True
+        lid[self.inner] = True
+        self.outside = np.flatnonzero(~lid & solver.skin)
+        margin = p[self.rings[0]]
+        top, low = margin[:17], margin[[16, *range(17, 32), 0]][::-1]
+        self.open = _elevation(top) - _elevation(low)  # (17,) angle between the margins, 0 at the corners
+        self.top, self.low = top, low
+
+    def lids(self, upper: float, lower: float, meet: bool = False) -> Array:
+        """Lids turned by shares of the opening (negative upper closes); fields of the left eye (V,3)."""
+        p = self.head.points
+        index, value = [], []
+        up, down = np.arange(0, 17), np.array([0, *range(31, 15, -1)])
+        for columns, share, follow in ((up, upper, UPPER_FOLLOW), (down, lower, LOWER_FOLLOW)):
+            for ring in range(6):
+                at = self.rings[ring][columns]
+                index.append(at)
+                value.append(_turned(p[at], self.open * share * follow[ring]) - p[at])
+            for ring in range(2):
+                at = self.inner[ring][columns]
+                index.append(at)
+                value.append(_turned(p[at], self.open * share * (1.0, 0.8)[ring]) - p[at])
+        if meet:
+            both = 0.5 * (self.top + value[0] + self.low + value[8])
+            value[0], value[8] = both - self.top, both - self.low
+        flat, disp = np.concatenate(index), np.concatenate(value)
+        flat, first = np.unique(flat, return_index=True)
+        return self.solver.field(flat, disp[first], np.setdiff1d(self.outside, flat))
+
+    def spots(self, spots: list[tuple[tuple[float, float, float], float, tuple[float, float, float]]], reach: float,
+              lids: float = 0.0, lids_free: bool = False) -> Array:
+        """Symmetric field of spot handles; everything further than `reach` from all of them is fixed."""
+        p, head = self.head.points, self.head
+        skin = np.isin(np.arange(len(p)), head.tables["skin"])
+        index, value = [], []
+        nearest = np.full(len(p), np.inf)
+        for centre, radius, move in spots:
+            far = np.linalg.norm(np.abs(p) * [1, 0, 0] + p * [0, 1, 1] - np.asarray(centre), axis=1)
+            nearest = np.minimum(nearest, far)
+            found = np.flatnonzero(skin & (far < radius) & (p[:, 0] > -1e-9))
+            index.append(found)
+            value.append(np.tile(np.asarray(move, float), (len(found), 1)))
+        left, disp = np.concatenate(index), np.concatenate(value)
+        left, first = np.unique(left, return_index=True)
+        disp = disp[first]
+        disp[np.abs(p[left, 0]) < 1e-9, 0] = 0.0
+        both = np.concatenate([left, head.mirror[left]])
+        fixed = nearest > reach
+        if not lids_free:
+            close = np.concatenate([self.rings[:3].ravel(), self.inner.ravel()])
+            fixed[close] = fixed[head.mirror[close]] = True
+        fixed[both] = False
+        out = self.solver.field(both, np.concatenate([disp, disp * [-1, 1, 1]]), np.flatnonzero(fixed & self.solver.skin))
+        return symmetric(head, out)
+
+    def gaze(self, pitch: float, yaw: float) -> Array:
+        """The left eyeball turned about its centre (radians; +pitch down, +yaw to the head's left)."""
+        ball = self.head.tables["eyeball"]
+        cy, sy, cx, sx = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+        turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+        out = np.zeros((len(self.head.points), 3))
+        q = self.head.points[ball] - EYE
+        out[ball] = q @ turn.T - q
+        return out
+
+
+def eye_shapes(stage: EyeStage) -> dict[str, Array]:
+    """Lids, gaze, brows and nose; a pair's right side is the mirror image of its left."""
+    mirror = stage.head.mirror
+    left = {
+        "eyeBlink": stage.lids(-(1 - MEET), MEET, meet=True),
+        "eyeSquint": stage.lids(-0.16, 0.24), "eyeWide": stage.lids(0.26, -0.10),
+        "eyeLookDown": stage.gaze(*GAZE["Down"]) + stage.lids(-0.42, -0.16),
+        "eyeLookUp": stage.gaze(*GAZE["Up"]) + stage.lids(0.22, 0.06),
+        "eyeLookIn": stage.gaze(*GAZE["In"]), "eyeLookOut": stage.gaze(*GAZE["Out"]),
+    }
+    positive = (stage.head.points[:, 0] > 0)[:, None]
+    inner, middle, outer = (11, 20, 95), (27, 25, 92), (43, 23, 82)
+    soft = np.clip(0.5 + stage.head.points[:, :1] / 14.0, 0.0, 1.0)
+    soft = soft * soft * (3 - 2 * soft)
+    squeeze = stage.spots([((37, -24, 79), 5, (0.3, 1.8, 0.9))], 22, lids_free=True)
+    left["eyeSquint"] = left["eyeSquint"] + squeeze * positive
+    down = stage.spots([(inner, 5, (-2.0, -4.6, 1.0)), (middle, 5, (-0.8, -4.0, 0.8)), (outer, 5, (0, -2.2, 0.3)),
+                        ((0, 12, 96), 5, (0, -2.2, 0.6))], 24)
+    up = stage.spots([(outer, 6, (0.2, 6.0, -0.8)), (middle, 4, (0, 3.6, 0.0)), ((0, 20, 96), 8, (0, 0, 0))], 32)
+    sneer = stage.spots([((14, -38, 97), 5, (0.8, 2.8, 0.6)), ((12, -20, 92), 4, (0.2, 2.2, 0.8)),
+                         ((20, -49, 90), 4, (0.6, 2.2, 0.4))], 16)
+    left |= {"browDown": down * soft, "browOuterUp": up * soft, "noseSneer": sneer * soft}
+    out = {"browInnerUp": stage.spots([((4, 21, 96), 6, (0, 6.4, -0.4)), ((12, 21, 95), 5, (0.3, 6.6, -0.2)),
+                                       (middle, 4, (0.2, 2.6, 0.0))], 34)}
+    for name, field in left.items():
+        out[f"{name}Left"], out[f"{name}Right"] = field, field[mirror] * [-1, 1, 1]
+    return out

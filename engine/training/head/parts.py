@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that is sewn into the half skin: ear, lid edges, mouth bag, eyeball, teeth, tongue.
+
+Each part adds vertices and quads to a half mesh with x >= 0. Boundary: numpy; millimetres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .primitives import Array
+from .sdf import EYE, EYE_RADIUS
+from .surface import HalfHead, ear_angles, ear_frame, skull_x
+
+MATERIALS = ("skin", "lips", "sclera", "iris", "pupil", "mouth", "teeth", "tongue")
+EYE_ANGLES = np.array([0.20, 0.345, 0.49, 0.60, 0.80, 1.05, 1.35, 1.65, 1.95, 2.25])
+EYE_AROUND = 16
+TEETH_HALF = 9  # columns besides the midline
+TONGUE_HALF, TONGUE_ROWS = 4, 12
+
+
+@dataclass
+class Half:
+    """A growing half mesh with its named index tables."""
+
+    points: list[Array] = field(default_factory=list)
+    quads: list[tuple[int, ...]] = field(default_factory=list)
+    material: list[int] = field(default_factory=list)
+    tables: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def add(self, points: Array) -> np.ndarray:
+        first = len(self.points)
+        self.points += list(np.asarray(points, float).reshape(-1, 3))
+        return np.arange(first, len(self.points)).reshape(np.asarray(points).shape[:-1])
+
+    def face(self, quads: np.ndarray, material: str) -> None:
+        self.quads += [tuple(int(v) for v in q) for q in np.asarray(quads).reshape(-1, 4)]
+        self.material += [MATERIALS.index(material)] * (np.asarray(quads).size // 4)
+
+    def sheet(self, grid: np.ndarray, material: str, flip: bool = False, closed: bool = False) -> None:
+        """Quads of an index grid (rows, columns); the front is where rows x columns points."""
+        g = np.concatenate([grid, grid[:, :1]], 1) if closed else grid
+        q = np.stack([g[:-1, :-1], g[1:, :-1], g[1:, 1:], g[:-1, 1:]], -1)
+        self.face(q[..., ::-1] if flip else q, material)
+
+
+def ear_outline(angle: Array) -> tuple[Array, Array]:
+    """The rim in ear-plane coordinates (back, up), mm: broad above, a small lobe below."""
+    up = 25.0 * np.sin(angle) + 0.5
+    wide = np.interp(np.sin(angle), [-1, -0.75, -0.4, 0.2, 0.7, 1], [10, 10.5, 11.5, 15.5, 16, 14])
+    back = wide * np.cos(angle) + 1.5
+    return back, up
+
+
+def add_ear(half: Half, head: HalfHead) -> None:
+    """Six rings of 24 on the hole ring; the 21 inner vertices become the floor of the concha."""
+    a = ear_angles()
+    back, up = ear_outline(a)
+    stand = 1.8 + 12.0 * np.clip((np.cos(a) + 0.55) / 1.45, 0, 1) ** 1.2
+    stand *= np.interp(np.sin(a), [-1, -0.5, 1], [0.55, 0.9, 1.0])
+    y0, z0 = ear_frame(9.5 * np.cos(a), 19.5 * np.sin(a))
+    rings = []
+    layout = [(0.93, 0.0, 0.50), (1.0, 0.0, 1.0), (0.95, 1.5, 1.0), (0.82, -1.2, 1.0), (0.64, 0.6, 0.95),
+              (0.46, -2.4, 0.75)]
+    for scale, lift, share in layout:
+        y, z = ear_frame(back * scale, up * scale)
+        if share == 0.5:  # the back of the ear starts close to the hole
+            y, z = 0.5 * (y + y0), 0.5 * (z + z0)
+        x = skull_x(head.field, y, z) + stand * share + lift * np.clip(stand / 8, 0.25, 1)
+        rings.append(np.column_stack([x, y, z]))
+    index = half.add(np.stack(rings))
+    half.sheet(np.vstack([head.hole[None], index]), "skin", flip=False, closed=True)
+    grid = head.skin.ear_faces
+    inner = grid[1:-1, 1:-1]
+    u, v = np.meshgrid(np.linspace(-0.5, 0.5, 5)[1:-1], np.linspace(0.5, -0.5, 9)[1:-1], indexing="ij")
+    y, z = ear_frame(u * 11 + 1.0, v * 21)
+    floor = skull_x(head.field, y.ravel(), z.ravel()) + 1.2
+    for k, flat in enumerate(inner.ravel()):
+        half.points[flat] = np.array([floor[k], y.ravel()[k], z.ravel()[k]])
+    swap = dict(zip(head.hole.tolist(), index[-1].tolist(), strict=True))
+    cells = {frozenset(c) for c in np.stack([grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]], -1)
+             .reshape(-1, 4).tolist()}
+    for k, q in enumerate(half.quads):
+        if frozenset(q) in cells:
+            half.quads[k] = tuple(swap.get(v, v) for v in q)
+    half.tables["ear"] = np.concatenate([index.ravel(), inner.ravel()])
+    half.tables["ear_rings"] = index
+
+
+def add_lids(half: Half, head: HalfHead) -> None:
+    index = half.add(head.lid_rings())
+    half.sheet(np.vstack([index[::-1], head.skin.eye[:1]]), "skin", flip=True, closed=True)
+    half.tables["lid_inner"] = index
+
+
+def add_bag(half: Half, head: HalfHead) -> None:
+    """Four rows behind the seal and a back seam; upper and lower lip keep their own rows."""
+    seal_index = head.skin.mouth[0]
+    seal = np.array(half.points)[seal_index]
+    side = np.where(np.arange(33) <= 16, 1.0, -1.0)
+    t = np.abs(np.linspace(-1, 1, 33))
+    open_ = np.sin(np.pi / 2 * np.minimum(1.0, 1.4 * t))
+    rows = []
+    for dy, dz, wide in ((0.9, 3.0, 0.99), (4.0, 6.5, 1.0), (10.5, 14.0, 1.08), (12.0, 32.0, 1.12)):
+        row = seal.copy()
+        row[:, 0] *= wide
+        row[:, 1] += side * dy * open_
+        row[:, 2] -= dz * (0.55 + 0.45 * open_)
+        rows.append(row)
+    index = half.add(np.stack(rows))
+    seam = seal[:17].copy()
+    seam[:, 2] = 50.0 + 6.0 * (seam[:, 0] / 24.0) ** 2
+    back = half.add(seam)
+    grid = np.vstack([seal_index, index])
+    half.sheet(grid, "mouth", flip=True)
+    half.sheet(np.vstack([index[-1, :17], back]), "mouth", flip=True)
+    half.sheet(np.vstack([index[-1, 16:], back[::-1]]), "mouth", flip=True)
+    half.tables["bag"], half.tables["bag_back"] = index, back
+
+
+def add_eye(half: Half) -> None:
+    """Eyeball: a front pole and rings; pupil, iris and white are material faces."""
+    turn = np.arange(EYE_AROUND) * 2 * np.pi / EYE_AROUND
+    a = EYE_ANGLES[:, None]
+    r = EYE_RADIUS * (1 + 0.045 * np.clip(1 - (a / 0.6) ** 2, 0, 1))
+    r = np.where((a > 0.1) & (a < 0.4), r - 0.25, r)
+    ring = np.stack([r * np.sin(a) * np.cos(turn), r * np.sin(a) * np.sin(turn), r * np.cos(a) + 0 * turn], -1)
+    pole = half.add(EYE + [[0, 0, EYE_RADIUS * 1.045 - 0.3]])
+    index = half.add(EYE + ring)
+    for k in range(0, EYE_AROUND, 2):
+        first = index[0]
+        half.face(np.array([pole[0], first[k], first[k + 1], first[(k + 2) % EYE_AROUND]]), "pupil")
+    half.sheet(index[:3], "iris", closed=True)
+    half.sheet(index[2:], "sclera", closed=True)
+    half.tables["eyeball"] = np.concatenate([pole, index.ravel()])
+    half.tables["eye_rings"], half.tables["eye_pole"] = index, pole
+
+
+def add_teeth(half: Half) -> None:
+    """Two simple arches, three rows each: gum, middle, edge."""
+    u = np.linspace(0, 1.15, TEETH_HALF + 1)
+    for name, rows, depth in (("teeth_upper", ((-61.0, 0.6), (-66.0, 0.9), (-69.9, 0.0)), 0.0),
+                              ("teeth_lower", ((-79.0, 0.2), (-74.5, 0.5), (-70.6, -0.3)), 1.6)):
+        grid = np.stack([np.stack([27.5 * np.sin(u) * (1 - depth / 40), np.full_like(u, y) + 0.6 * (1 - np.cos(u)),
+                                   87.5 - depth + out - 43 * (1 - np.cos(u))], 1) for y, out in rows])
+        index = half.add(grid)
+        half.sheet(index, "teeth", flip=name == "teeth_lower")
+        half.tables[name] = index
+
+
+def add_tongue(half: Half) -> None:
+    """A sheet from the root over the back to the tip and a little under it."""
+    s = np.linspace(0, 1, TONGUE_ROWS)
+    z = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [44, 57, 76, 81.5, 82.6, 81, 70])
+    y = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [-80, -70.5, -70.8, -73, -74.6, -76, -78.5])
+    w = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [15, 17.5, 15, 10, 8, 10, 14])
+    t = np.linspace(0, 1, TONGUE_HALF + 1)
+    x = np.outer(w, np.sin(t * np.pi / 2))
+    drop = np.outer(np.where(s < 0.78, 4.5, -1.5), t**2)
+    groove = np.outer(np.where(s < 0.7, 0.8, 0.0), np.exp(-((t / 0.25) ** 2)))
+    zz = z[:, None] - np.outer(np.where(s > 0.55, 4.0, 0.0), t**2)
+    index = half.add(np.stack([x, y[:, None] - drop - groove, zz], -1))
+    half.sheet(index, "tongue")
+    half.tables["tongue"] = index

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lays the refined half cage on the head's surface and shapes lips, lids and nostrils by rings.
+
+Boundary: numpy and scipy. Millimetres, head frame; the half mesh has x >= 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+from scipy.sparse import csr_matrix
+
+from . import cage
+from .primitives import Array
+from .sdf import EYE, EYE_RADIUS, LID_RADIUS, HeadField
+
+LIP_UPPER = np.array([-0.8, 1.2, 2.0, 1.9, 0.9, 0.35])
+LIP_LOWER = np.array([-0.8, 2.0, 3.0, 2.3, 0.7, 0.0])
+MARGIN_RADIUS = EYE_RADIUS + 1.4
+NOSTRIL = np.array([6.9, -43.6, 99.5])
+
+
+def loop_curve(points: Array, sharp: bool, count: int = 16) -> Array:
+    """Spline one half mouth loop (9 points, midline to midline) at 2*count+1 places; (n,3).
+
+    The other half is mirrored in before fitting so that no seam shows at x = 0. A sharp loop
+    breaks at the corner (index 4).
+    """
+    mirror = points * [-1, 1, 1]
+    at = np.linspace(0, 8, 2 * count + 1)
+    if not sharp:
+        ring = np.concatenate([points, mirror[-2:0:-1], points[:1]])
+        return np.asarray(CubicSpline(np.arange(17), ring, bc_type="periodic")(at))
+    upper = CubicSpline(np.arange(-4, 5), np.concatenate([mirror[4:0:-1], points[:5]]))
+    lower = CubicSpline(np.arange(4, 13), np.concatenate([points[4:], mirror[-2:3:-1]]))
+    return np.where((at <= 4)[:, None], upper(at), lower(at))
+
+
+def eye_curve(points: Array, sharp: bool) -> Array:
+    """Spline an eye loop of 8 points at 32 places; sharp loops break at both corners."""
+    ring = np.concatenate([points, points[:1]])
+    at = np.linspace(0, 8, 33)[:-1]
+    if not sharp:
+        return np.asarray(CubicSpline(np.arange(9), ring, bc_type="periodic")(at))
+    upper = CubicSpline(np.arange(5), ring[:5])
+    lower = CubicSpline(np.arange(4, 9), ring[4:])
+    return np.where((at <= 4)[:, None], upper(at), lower(at))
+
+
+def ramp(loops: list[Array]) -> list[Array]:
+    """Nine rings from three: straight lines between the loops."""
+    a, b, c = loops
+    return [a + (b - a) * k / 4 for k in range(4)] + [b + (c - b) * k / 4 for k in range(5)]
+
+
+def midline(points: Array) -> np.ndarray:
+    """Mask of the vertices on the mirror plane."""
+    return np.asarray(np.abs(points[:, 0]) < 1e-9)
+
+
+def smoothing(quads: np.ndarray, mid: np.ndarray, rim: np.ndarray) -> csr_matrix:
+    """Row-normalised neighbour average of the half mesh, the mirrored half counted in."""
+    pairs = np.concatenate([quads[:, [k, (k + 1) % 4]] for k in range(4)])
+    pairs = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
+    on_rim = np.zeros(len(mid), bool)
+    on_rim[rim] = True
+    pairs = pairs[~on_rim[pairs[:, 0]] | on_rim[pairs[:, 1]]]
+    w = np.where(mid[pairs[:, 0]] & ~mid[pairs[:, 1]], 2.0, 1.0)
+    m = csr_matrix((w, (pairs[:, 0], pairs[:, 1])), shape=(len(mid), len(mid)))
+    return csr_matrix(m.multiply(1.0 / m.sum(1)))
+
+
+class HalfHead:
+    """The half skin on the surface: `points` (N,3), the refined tables and the lid rings."""
+
+    def __init__(self, field: HeadField) -> None:
+        self.field = field
+        self.skin = cage.half_skin()
+        self.points = self.skin.points.copy()
+        self.mid = midline(self.points)
+        self.hole = ear_hole(self.skin.ear_faces)
+        self._place()
+        self._relax()
+        self._lips()
+        self._lids()
+        self._nostril()
+        self.points[self.mid, 0] = 0.0
+
+    def _place(self) -> None:
+        p, s = self.points, self.skin
+        front = p[:, 2] > 78
+        mouth = ramp([loop_curve(np.array(r, float), k < 2) for k, r in enumerate(cage.MOUTH)])
+        eye = ramp([eye_curve(np.array(r, float), k == 0) for k, r in enumerate(cage.EYE_LOOPS)])
+        p[s.mouth.ravel()] = np.concatenate(mouth)
+        p[s.eye.ravel()] = np.concatenate(eye)
+        front[s.mouth.ravel()] = True
+        front[s.eye[:7].ravel()] = True
+        p[self.mid, 0] = 0.0
+        p[~front] = self.field.project(p[~front], 10)
+        p[front] = self.field.cast(p[front, :2])
+        p[self.hole] = ear_ellipse(self.field)
+
+    def _relax(self) -> None:
+        p, s = self.points, self.skin
+        pinned = np.zeros(len(p), bool)
+        pinned[np.concatenate([s.mouth[:6].ravel(), s.eye[:6].ravel(), self.hole])] = True
+        average = smoothing(s.quads, self.mid, s.neck)
+        calm = np.where(np.isin(np.arange(len(p)), s.nose), 0.2, 0.5)[:, None]
+        for turn in range(40):
+            move = (average @ p - p) * calm
+            move[pinned] = 0.0
+            normal = self.field.gradient(p)
+            move -= (move * normal).sum(1, keepdims=True) * normal
+            move[self.mid, 0] = 0.0
+            move[s.neck, 1] = 0.0
+            p += move
+            if turn % 5 == 4:
+                free = ~pinned
+                p[free] = self.field.project(p[free], 2)
+                p[self.mid, 0] = 0.0
+                p[s.neck, 1] = cage.NECK[1][0][1]
+
+    def _lips(self) -> None:
+        """Pillow the rings along the blurred normal and let both seal rings meet exactly."""
+        p, m = self.points, self.skin.mouth
+        normal = self.field.gradient(p[m.ravel()], lips=False).reshape(9, 33, 3)
+        normal = normal[:6] * 0.5 + normal[4:5] * 0.3 + normal[[8]] * 0.2
+        normal[:, :, 0] *= 0.6
+        normal /= np.linalg.norm(normal, axis=2, keepdims=True)
+        t = np.abs(np.linspace(-1, 1, 33))
+        full = np.sin(np.pi / 2 * np.minimum(1.0, 1.25 * t))
+        upper = np.arange(33) < 16
+        height = np.where(upper[None], LIP_UPPER[:, None], LIP_LOWER[:, None]) * full
+        p[m[:6]] += normal * height[:, :, None]
+        seal = 0.5 * (p[m[0]] + p[m[0, ::-1]])
+        x = seal[:, 0]
+        # a slight tubercle at the middle, and corners that do not hang
+        seal[:, 1] += -0.35 * np.exp(-((x / 5.0) ** 2)) + 0.25 * np.exp(-(((x - 12) / 6.0) ** 2))
+        p[m[0]] = seal
+
+    def _lids(self) -> None:
+        p, e = self.points, self.skin.eye
+        upper = np.zeros(32)
+        upper[1:16] = np.sin(np.pi * np.arange(1, 16) / 16) ** 0.7
+        for ring, radius in ((0, MARGIN_RADIUS), (1, LID_RADIUS)):
+            q = p[e[ring]]
+            rest = np.sqrt((radius**2 - ((q[:, :2] - EYE[:2]) ** 2).sum(1)).clip(9.0)) + EYE[2]
+            q[:, 2] = np.maximum(rest, q[:, 2] - 1.2) if ring == 0 else np.maximum(rest, q[:, 2] - 0.6)
+            p[e[ring]] = q
+        for ring, depth in ((3, -0.5), (4, -1.1), (5, -0.5), (6, 0.5)):
+            normal = self.field.gradient(p[e[ring]])
+            p[e[ring]] += normal * (depth * upper)[:, None]
+
+    def _nostril(self) -> None:
+        """Push the under side of the nose up into two hollows."""
+        p = self.points
+        d = (p - NOSTRIL) / np.array([3.2, 3.6, 4.2])
+        pit = np.exp(-(d**2).sum(1) / 1.2)
+        p += pit[:, None] * np.array([-0.4, 5.6, -1.0])
+        p[self.mid, 0] = 0.0
+
+    def lid_rings(self) -> Array:
+        """Two rings inside the lid margin, (2, 32, 3): the inner edge and one hidden behind the lid."""
+        d = self.points[self.skin.eye[0]] - EYE
+        near = EYE + d / np.linalg.norm(d, axis=1, keepdims=True) * (EYE_RADIUS + 0.65)
+        q = d.copy()
+        q[:, :2] *= 1.22
+        q[:, 2] -= 4.2
+        far = EYE + q / np.linalg.norm(q, axis=1, keepdims=True) * (EYE_RADIUS + 0.75)
+        return np.stack([near, far])
+
+
+def ear_hole(grid: np.ndarray) -> np.ndarray:
+    """The 24 border vertices of the (5,9) ear grid, in order round it, starting at front top."""
+    return np.concatenate([grid[:-1, 0], grid[-1, :-1], grid[:0:-1, -1], grid[0, :0:-1]])
+
+
+EAR_CENTRE = np.array([-18.5, -7.0])  # y, z
+EAR_TILT = np.radians(12.0)
+
+
+def ear_frame(back: Array, up: Array) -> tuple[Array, Array]:
+    """Ear-plane coordinates (back, up; mm) to (y, z); the top leans backwards."""
+    c, s = np.cos(EAR_TILT), np.sin(EAR_TILT)
+    return EAR_CENTRE[0] + c * up + s * back, EAR_CENTRE[1] - c * back - s * up
+
+
+def skull_x(field: HeadField, y: Array, z: Array) -> Array:
+    """x of the head's side over (y, z)."""
+    p = np.column_stack([np.full(len(y), 100.0), y, z])
+    for _ in range(40):
+        p[:, 0] -= np.clip(field(p), -3.0, 5.0) * 0.8
+    return p[:, 0]
+
+
+def ear_angles() -> Array:
+    """Angle of the 24 hole vertices; 0 points backwards, pi/2 up, starting at front top."""
+    return np.asarray(np.radians(90 + 30) - np.arange(24) * np.pi / 12)
+
+
+def ear_ellipse(field: HeadField) -> Array:
+    """The hole ring of the ear: an ellipse on the skull, points at equal angle."""
+    a = ear_angles()
+    y, z = ear_frame(9.5 * np.cos(a), 19.5 * np.sin(a))
+    return np.column_stack([skull_x(field, y, z), y, z])
