@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Log-mel features of 16 kHz speech: what the default model hears.
 
-numpy alone: no torch, no scipy, no files. The audio arrives decoded and resampled; what the features mean is learned elsewhere.
+numpy alone: no torch, no scipy, no files. The audio arrives decoded and resampled; what the features mean is
+learned elsewhere.
 Frame k is centred at k * 10 ms, so that no offset has to be corrected later.
 """
+
 from __future__ import annotations
 
 from functools import lru_cache
@@ -19,8 +21,12 @@ LOWEST_HZ = 60.0
 HIGHEST_HZ = 7800.0
 POWER_FLOOR = 1e-12  # about the noise of 16 bits: keeps digital silence finite
 SPEECH_RANGE = 4.6  # nepers (20 dB): a frame this far under the loud ones, as a mean over bands, is no speech
-SILENCE_LEVEL = -24.0  # loud frames under this mean log power (white noise of about -85 dBFS) are no speech either
-FEATURE_FLOOR = -8.0  # nepers under a band's speech mean where the features end: makes quiet recordings equal to loud ones
+SILENCE_LEVEL = (
+    -24.0
+)  # loud frames under this mean log power (white noise of about -85 dBFS) are no speech either
+FEATURE_FLOOR = (
+    -8.0
+)  # nepers under a band's speech mean where the features end: makes quiet recordings equal to loud ones
 BLOCK_FRAMES = 2048  # about 20 s at a time: the extra memory stays at some megabytes for any length
 
 
@@ -31,7 +37,9 @@ def frame_count(samples: int) -> int:
 
 @lru_cache(maxsize=1)
 def _hann() -> np.ndarray:
-    """Periodic Hann window (WINDOW,) float32, scaled so that a full-scale sine has power 1 at its peak bin."""
+    """Periodic Hann window (WINDOW,) float32, scaled so that a full-scale sine has power 1 at its peak
+    bin.
+    """
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(WINDOW) / WINDOW)
     return (window * (2.0 / window.sum())).astype(np.float32)
 
@@ -41,7 +49,8 @@ def mel_filters() -> np.ndarray:
     """Triangular filters (FFT // 2 + 1, BANDS) float32 with unit sum, evenly spaced on the mel scale."""
     top, bottom = (2595.0 * np.log10(1.0 + hz / 700.0) for hz in (HIGHEST_HZ, LOWEST_HZ))
     edges = 700.0 * (10.0 ** (np.linspace(bottom, top, BANDS + 2) / 2595.0) - 1.0)
-    # The lowest triangles are narrower than a bin: integrating them on a grid finer than the bins leaves no band empty.
+    # The lowest triangles are narrower than a bin: integrating them on a grid finer than the bins
+    # leaves no band empty.
     fine = 64
     bin_hz = SAMPLE_RATE / FFT
     hz = (np.arange((FFT // 2 + 1) * fine) + 0.5) / fine * bin_hz - 0.5 * bin_hz
@@ -53,7 +62,8 @@ def mel_filters() -> np.ndarray:
 
 
 def _padded(samples: np.ndarray, first_frame: int, frames: int) -> np.ndarray:
-    """The samples under some frames: ((frames - 1) * HOP + WINDOW,) float32; outside, the recording's first or last sample.
+    """The samples under some frames: ((frames - 1) * HOP + WINDOW,) float32; outside, the recording's
+    first or last sample.
 
     Holding the end samples keeps a recording with an offset from beginning and ending with a click.
     """
@@ -82,12 +92,15 @@ def mel_power(samples: np.ndarray) -> np.ndarray:
 
 
 def speech_mean(log_power: np.ndarray) -> np.ndarray | None:
-    """Mean log power of each band (80,) float32 over the speech frames of (frames, 80); None where nothing is loud enough."""
+    """Mean log power of each band (80,) float32 over the speech frames of (frames, 80); None where
+    nothing is loud enough.
+    """
     frames = len(log_power)
     if not frames:
         return None
     level = log_power.mean(axis=1)
-    # The loud frames are 2 % of the utterance, yet at least .3 s: one click is no speech, one word in a long pause is.
+    # The loud frames are 2 % of the utterance, yet at least .3 s: one click is no speech, one word in a
+    # long pause is.
     rank = min(max(int(0.02 * frames), 30), frames // 2)
     loud = float(np.partition(level, frames - 1 - rank)[frames - 1 - rank])
     if loud < SILENCE_LEVEL:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The default model's audio encoder in torch: log-mel frames in, features at 50 frames per second out.
 
-Convolutions over the whole utterance, no state and no chunks. The trunk uses only operations that numpy repeats easily
+Convolutions over the whole utterance, no state and no chunks. The trunk uses only operations that numpy
+repeats easily
 (`engine.portable` does); the heads serve training and measuring, not the generator.
 """
+
 from __future__ import annotations
 
 import json
@@ -16,7 +18,14 @@ from torch import Tensor, nn
 
 PHONE_CLASSES = 36
 
-DEFAULT_CONFIG: dict[str, int] = {"BANDS": 80, "WIDTH": 192, "BLOCKS": 6, "KERNEL": 9, "EXPANSION": 2, "STEM_KERNEL": 5}
+DEFAULT_CONFIG: dict[str, int] = {
+    "BANDS": 80,
+    "WIDTH": 192,
+    "BLOCKS": 6,
+    "KERNEL": 9,
+    "EXPANSION": 2,
+    "STEM_KERNEL": 5,
+}
 
 
 class Heads(NamedTuple):
@@ -45,14 +54,19 @@ class Block(nn.Module):
 
 
 class MelEncoder(nn.Module):
-    """Features (B, F // 2, WIDTH) at 50 fps of log-mel frames (B, F, 80) at 100; feature j is centred at j * 20 ms."""
+    """Features (B, F // 2, WIDTH) at 50 fps of log-mel frames (B, F, 80) at 100; feature j is centred at
+    j * 20 ms.
+    """
 
     def __init__(self, config: dict[str, int] | None = None) -> None:
         super().__init__()
         self.config = {**DEFAULT_CONFIG, **(config or {})}
         width, stem = self.config["WIDTH"], self.config["STEM_KERNEL"]
         self.stem = nn.Conv1d(self.config["BANDS"], width, stem, stride=2, padding=stem // 2)
-        blocks = (Block(width, self.config["KERNEL"], self.config["EXPANSION"]) for _ in range(self.config["BLOCKS"]))
+        blocks = (
+            Block(width, self.config["KERNEL"], self.config["EXPANSION"])
+            for _ in range(self.config["BLOCKS"])
+        )
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
         self.phone_head = nn.Linear(width, PHONE_CLASSES)
@@ -83,6 +97,10 @@ def load_encoder(path: Path) -> MelEncoder:
     """Read an encoder written by `save_encoder`."""
     with np.load(path, allow_pickle=False) as arrays:
         encoder = MelEncoder(json.loads(str(arrays["config"])))
-        tensors = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays.files if name != "config"}
+        tensors = {
+            name: torch.from_numpy(arrays[name].astype(np.float32))
+            for name in arrays.files
+            if name != "config"
+        }
     encoder.load_state_dict(tensors)
     return encoder.eval()

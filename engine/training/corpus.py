@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The training speech: synthetic utterances with sample-accurate phone times, in shards on disk.
 
-Made from a seed by free synthesisers; no recorded speech goes in. `python -m engine.training.corpus --hours 10 --out FOLDER`
-writes it, `load_corpus` reads it. Shards are independent, so the order and number of processes change nothing.
+Made from a seed by free synthesisers; no recorded speech goes in. `python -m engine.training.corpus --hours
+10 --out FOLDER`
+writes it, `load_corpus` reads it. Shards are independent, so the order and number of processes change
+nothing.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -20,25 +23,38 @@ from scipy.signal import resample_poly
 
 from . import texts
 from .phones import INDEX, LABELS, Phone, tidy
-from .synthesisers import FESTIVAL_VOICES, FLITE_VOICES, Espeak, FestivalVoice, Flite, Speech, SynthesisError, festival
+from .synthesisers import (
+    FESTIVAL_VOICES,
+    Espeak,
+    FestivalVoice,
+    Flite,
+    Speech,
+    SynthesisError,
+    festival,
+)
 
 RATE = 16000
 ESPEAK_SHARE, FLITE_SHARE = 0.42, 0.28  # of the hours; the rest is Festival's
 SHARD_HOURS = 0.25
-WARPED = 0.7  # share of the Flite and Festival speech that is played faster or slower: other sizes of head and other pitches
+WARPED = 0.7  # share of Flite's and Festival's speech played faster or slower: other heads, other pitches
 
 _ESPEAK_LANGUAGES = (
-    "en-us", "en-us", "en-us", "en-gb", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "de", "de", "fr", "fr", "es",
-    "es", "es-419", "it", "it", "pt", "pt-br", "nl", "sv", "da", "nb", "pl", "pl", "cs", "sk", "sl", "hr", "hu", "ro", "fi",
+    "en-us", "en-us", "en-us", "en-gb", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "de", "de", "fr",
+    "fr", "es",
+    "es", "es-419", "it", "it", "pt", "pt-br", "nl", "sv", "da", "nb", "pl", "pl", "cs", "sk", "sl", "hr",
+    "hu", "ro", "fi",
     "et", "tr", "ru", "ru", "uk", "bg", "el", "id", "ca", "lt", "lv", "hi", "ko",
 )  # fmt: skip
 # Voices that whisper, buzz or echo are left out; in an echo the closures of stops are not silent.
 _ESPEAK_VARIANTS = (
     "", "", "", "Alex", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo",
-    "Jacky", "Lee", "Mario", "Michael", "Mike", "Nguyen", "adam", "anika", "antonio", "aunty", "belinda", "benjamin",
+    "Jacky", "Lee", "Mario", "Michael", "Mike", "Nguyen", "adam", "anika", "antonio", "aunty", "belinda",
+    "benjamin",
     "boris", "caleb", "david", "ed", "edward", "edward2", "f1", "gustave", "iven", "iven2", "iven3", "iven4",
-    "john", "kaukovalta", "klatt", "klatt2", "klatt3", "klatt4", "klatt6", "linda", "m1", "m3", "m4", "m5", "m6", "m7",
-    "m8", "marcelo", "max", "michel", "miguel", "norbert", "paul", "pedro", "quincy", "rob", "robert", "sandro",
+    "john", "kaukovalta", "klatt", "klatt2", "klatt3", "klatt4", "klatt6", "linda", "m1", "m3", "m4", "m5",
+    "m6", "m7",
+    "m8", "marcelo", "max", "michel", "miguel", "norbert", "paul", "pedro", "quincy", "rob", "robert",
+    "sandro",
     "shelby", "steph", "steph2", "steph3", "travis", "victor", "zac",
 )  # fmt: skip
 
@@ -78,17 +94,27 @@ def plan(hours: float, seed: int) -> list[Shard]:
     add("espeak", None, ESPEAK_SHARE, "espeak")
     add("flite", None, FLITE_SHARE, "flite")
     for voice in FESTIVAL_VOICES:
-        # The three Indian voices are one speaker with one accent: together they count as one voice and a half.
+        # The three Indian voices are one speaker with one accent: together they count as one voice
+        # and a half.
         weight = 0.5 if voice.language in ("hi", "mr", "te") else 1.0
         weights = len(FESTIVAL_VOICES) - 1.5
-        add("festival", voice, (1.0 - ESPEAK_SHARE - FLITE_SHARE) * weight / weights, f"festival_{voice.name}")
-    return shards
+        add(
+            "festival", voice, (1.0 - ESPEAK_SHARE - FLITE_SHARE) * weight / weights, f"festival_{voice.name}"
+        )
+    # The three synthesisers in turn, so that a part of the corpus is already a mixture.
+    return sorted(shards, key=lambda shard: (shard.name[-3:], shard.engine == "espeak", shard.name))
 
 
 def finish(speech: Speech, rng: random.Random, warp: float) -> tuple[np.ndarray, list[Phone]] | None:
-    """Warp the speed, resample to 16 kHz and put silence around: samples (N,) int16 and phones; None where it is no use."""
+    """Warp the speed, resample to 16 kHz and put silence around: samples (N,) int16 and phones; None
+    where it is no use.
+    """
     seconds = len(speech.samples) / speech.rate
-    if not 0.5 < seconds < 15.0 or len(speech.phones) < 4 or np.abs(speech.samples.astype(np.int32)).max() < 500:
+    if (
+        not 0.5 < seconds < 15.0
+        or len(speech.phones) < 4
+        or np.abs(speech.samples.astype(np.int32)).max() < 500
+    ):
         return None
     # As if recorded at another rate, a multiple of 50 Hz so that the resampling ratio stays simple.
     rate = 50 * round(speech.rate * warp / 50)
@@ -98,7 +124,9 @@ def finish(speech: Speech, rng: random.Random, warp: float) -> tuple[np.ndarray,
     lead = int(before * RATE)
     audio = np.pad(audio, (lead, int(after * RATE)))
     gain = min(1.0, 30000.0 / max(1.0, float(np.abs(audio).max())))
-    phones = [(start * scale + lead / RATE, end * scale + lead / RATE, label) for start, end, label in speech.phones]
+    phones = [
+        (start * scale + lead / RATE, end * scale + lead / RATE, label) for start, end, label in speech.phones
+    ]
     return np.round(audio * gain).astype(np.int16), tidy(phones, len(audio) / RATE)
 
 
@@ -110,7 +138,7 @@ def _espeak(shard: Shard, rng: random.Random) -> Iterator[tuple[Speech, str, str
         voice = f"{language}+{variant}" if variant else language
         locale = {"pt-br": "pt_BR"}.get(language, language.split("-")[0])
         said = texts.text(locale, rng)
-        speed = int(round(100 * 3.2 ** rng.betavariate(1.6, 1.9)))
+        speed = round(100 * 3.2 ** rng.betavariate(1.6, 1.9))
         try:
             speech = espeak.say(said, voice, speed, rng.randint(15, 85), rng.randint(15, 90))
         except SynthesisError:
@@ -123,7 +151,9 @@ def _flite(shard: Shard, rng: random.Random) -> Iterator[tuple[Speech, str, str,
     own_pitch = {"slt": 170.0, "awb": 120.0, "rms": 100.0, "kal": 100.0, "kal16": 100.0}
     while True:
         voice = rng.choice(("slt", "slt", "awb", "awb", "rms", "rms", "kal", "kal16"))
-        speech = flite.say(texts.text("en", rng), voice, rng.uniform(0.72, 1.3), own_pitch[voice] * rng.uniform(0.75, 1.5))
+        speech = flite.say(
+            texts.text("en", rng), voice, rng.uniform(0.72, 1.3), own_pitch[voice] * rng.uniform(0.75, 1.5)
+        )
         yield speech, voice, "en", _warp(rng)
 
 
@@ -167,7 +197,11 @@ def make_shard(shard: Shard, folder: Path) -> str:
 
 def save_shard(utterances: list[Utterance], path: Path) -> None:
     """Write utterances as one npz; whole or not at all."""
-    rows = [(number, start, end, INDEX[label]) for number, u in enumerate(utterances) for start, end, label in u.phones]
+    rows = [
+        (number, start, end, INDEX[label])
+        for number, u in enumerate(utterances)
+        for start, end, label in u.phones
+    ]
     table = np.array(rows, dtype=np.float64).reshape(-1, 4)
     partial = path.with_suffix(".part.npz")
     np.savez(
@@ -177,7 +211,11 @@ def save_shard(utterances: list[Utterance], path: Path) -> None:
         phone_utterance=table[:, 0].astype(np.int32),
         phone_times=table[:, 1:3],
         phone_label=table[:, 3].astype(np.uint8),
-        info=np.array(json.dumps({"labels": LABELS, "utterances": [(u.engine, u.voice, u.language) for u in utterances]})),
+        info=np.array(
+            json.dumps(
+                {"labels": LABELS, "utterances": [(u.engine, u.voice, u.language) for u in utterances]}
+            )
+        ),
     )
     partial.replace(path)
 
@@ -212,7 +250,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(options.jobs, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(options.jobs) as pool:
         shards = plan(options.hours, options.seed)
         for line in pool.map(make_shard, shards, [options.out] * len(shards)):
             print(line, flush=True)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The phone labels of the training speech, and how each synthesiser's own symbols become them.
 
-Thirty-five ARPAbet-like phones and silence. Diphthongs are cut in two, so a label always means one mouth shape;
+Thirty-five ARPAbet-like phones and silence. Diphthongs are cut in two, so a label always means one mouth
+shape;
 languages share the labels, each sound going to the one whose lips look the same. Standard library only.
 """
+
 from __future__ import annotations
 
 SILENCE = "sil"
@@ -16,11 +18,14 @@ INDEX = {label: index for index, label in enumerate(LABELS)}
 
 Phone = tuple[float, float, str]  # start (s), end (s), label
 
-# Symbols of the international phonetic alphabet, one character each; modifiers that change no lip are left out.
+# Symbols of the international phonetic alphabet, one character each; modifiers that change no lip are left
+# out.
 _IPA = {
-    "AA": "aɑ", "AE": "æ", "AH": "ʌɐɜ", "AO": "ɔɒo", "AX": "əɤɘ", "EH": "eɛε", "ER": "ɚɝøœɵɞɶ", "IH": "ɪɨᵻɯ", "IY": "i",
+    "AA": "aɑ", "AE": "æ", "AH": "ʌɐɜ", "AO": "ɔɒo", "AX": "əɤɘ", "EH": "eɛε", "ER": "ɚɝøœɵɞɶ",
+    "IH": "ɪɨᵻɯ", "IY": "i",
     "UH": "ʊɷ", "UW": "uʉyʏ", "B": "bβɓʙ", "D": "dɖɗ", "DH": "ð", "F": "fɸ", "G": "ɡgɟɢɣɰɠʛ", "HH": "hɦxχħçʜ",
-    "K": "kqc", "L": "lɫɭʎɬɮʟ", "M": "m", "N": "nɲɳ", "NG": "ŋɴ", "P": "p", "R": "rɹɾʁʀɻɽɺ", "S": "s", "SH": "ʃɕʂ",
+    "K": "kqc", "L": "lɫɭʎɬɮʟ", "M": "m", "N": "nɲɳ", "NG": "ŋɴ", "P": "p", "R": "rɹɾʁʀɻɽɺ", "S": "s",
+    "SH": "ʃɕʂ",
     "T": "tʈ", "TH": "θ", "V": "vʋɱ", "W": "wʍɥ", "Y": "jʝ", "Z": "z", "ZH": "ʒʑʐ",
 }  # fmt: skip
 _IPA_LABEL = {symbol: label for label, symbols in _IPA.items() for symbol in symbols}
@@ -50,13 +55,17 @@ _CZECH = {
     "t~": "T", "z~": "ZH", "h": "HH",
 }  # fmt: skip
 _RUSSIAN = {
-    "ii": "IY", "i": "IH", "yy": "IH", "y": "IH", "uu": "UW", "u": "UH", "ee": "EH", "e": "IH", "oo": "AO", "aa": "AA",
-    "a": "AH", "ae": "IH", "ay": "AX", "ur": "UH", "c": "T S", "ch": "CH", "sh": "SH", "sch": "SH", "zh": "ZH",
+    "ii": "IY", "i": "IH", "yy": "IH", "y": "IH", "uu": "UW", "u": "UH", "ee": "EH", "e": "IH", "oo": "AO",
+    "aa": "AA",
+    "a": "AH", "ae": "IH", "ay": "AX", "ur": "UH", "c": "T S", "ch": "CH", "sh": "SH", "sch": "SH",
+    "zh": "ZH",
     "h": "HH", "hh": "HH", "j": "Y",
 }  # fmt: skip
 _INDIAN = {
-    "h": "HH", "a": "AH", "aa": "AA", "ee": "IY", "oo": "UW", "oh": "AO", "ay": "EH", "aw": "AO", "D": "D", "N": "N", "L": "L",
-    "R": "R", "T": "T", "th": "T", "dh": "D", "bh": "B", "gh": "G", "kh": "K", "j": "JH", "td": "T", "tth": "T",
+    "h": "HH", "a": "AH", "aa": "AA", "ee": "IY", "oo": "UW", "oh": "AO", "ay": "EH", "aw": "AO", "D": "D",
+    "N": "N", "L": "L",
+    "R": "R", "T": "T", "th": "T", "dh": "D", "bh": "B", "gh": "G", "kh": "K", "j": "JH", "td": "T",
+    "tth": "T",
     "ddh": "D", "x": "HH", "y": "Y", "ksh": "K SH", "sri": "SH R", "@": "AX",
 }  # fmt: skip
 _TABLES = {"en": _US_ENGLISH, "it": _ITALIAN, "fi": _FINNISH, "ca": _CATALAN, "cs": _CZECH, "ru": _RUSSIAN,
@@ -64,7 +73,9 @@ _TABLES = {"en": _US_ENGLISH, "it": _ITALIAN, "fi": _FINNISH, "ca": _CATALAN, "c
 
 
 def labels_of_ipa(symbols: str) -> list[str]:
-    """Labels of one phone written in IPA, such as a diphthong or an affricate; empty when it holds none known."""
+    """Labels of one phone written in IPA, such as a diphthong or an affricate; empty when it holds none
+    known.
+    """
     found: list[str] = []
     position = 0
     while position < len(symbols):
@@ -82,7 +93,9 @@ def labels_of_ipa(symbols: str) -> list[str]:
 
 
 def labels_of_symbol(language: str, symbol: str) -> list[str] | None:
-    """Labels of a Festival or Flite phone; None when the symbol is unknown, empty when it belongs to its neighbour."""
+    """Labels of a Festival or Flite phone; None when the symbol is unknown, empty when it belongs to its
+    neighbour.
+    """
     if symbol in _PAUSES:
         return [SILENCE]
     table = _TABLES[language]
@@ -112,7 +125,8 @@ def cut(start: float, end: float, labels: list[str]) -> list[Phone]:
 
 
 def tidy(phones: list[Phone], duration: float, shortest_pause: float = 0.060) -> list[Phone]:
-    """Phones covering 0..duration without gaps: short pauses go to the phone before, equal neighbours are joined.
+    """Phones covering 0..duration without gaps: short pauses go to the phone before, equal neighbours are
+    joined.
 
     Phones of no length are dropped. Gaps become silence.
     """
@@ -131,7 +145,7 @@ def tidy(phones: list[Phone], duration: float, shortest_pause: float = 0.060) ->
     joined: list[Phone] = []
     for start, end, label in filled:
         previous = joined[-1] if joined else None
-        short = label == SILENCE and end - start < shortest_pause and 0.0 < start and end < duration
+        short = label == SILENCE and end - start < shortest_pause and start > 0.0 and end < duration
         if previous is not None and (short or previous[2] == label):
             joined[-1] = (previous[0], end, previous[2])
         else:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Free speech synthesisers that tell when each phone sounds: eSpeak NG, Flite and Festival.
 
-Each turns a text into 16-bit samples at its own rate and labelled phones. eSpeak NG and Flite run through their shared
-libraries, Festival as a program that reads a batch of texts. Training only; Debian packages espeak-ng, flite, festival, festvox-*.
+Each turns a text into 16-bit samples at its own rate and labelled phones. eSpeak NG and Flite run through
+their shared
+libraries, Festival as a program that reads a batch of texts. Training only; Debian packages espeak-ng, flite,
+festival, festvox-*.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -33,7 +36,7 @@ class SynthesisError(RuntimeError):
     """A synthesiser is missing or refused to work."""
 
 
-# --- eSpeak NG ---------------------------------------------------------------------------------------------------------
+# --- eSpeak NG ------------------------------------------------------------------------------------
 
 _ESPEAK_PHONEME = 7
 _CLOSURE_LEVEL = 8  # of 32767
@@ -45,8 +48,16 @@ class _EventId(ctypes.Union):
 
 
 class _Event(ctypes.Structure):
-    _fields_ = [("type", ctypes.c_int), ("unique", ctypes.c_uint), ("position", ctypes.c_int), ("length", ctypes.c_int),
-                ("milliseconds", ctypes.c_int), ("sample", ctypes.c_int), ("user", ctypes.c_void_p), ("id", _EventId)]
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("unique", ctypes.c_uint),
+        ("position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("milliseconds", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user", ctypes.c_void_p),
+        ("id", _EventId),
+    ]
 
 
 class Espeak:
@@ -61,11 +72,15 @@ class Espeak:
         self.rate = int(self._library.espeak_Initialize(synchronous, 0, None, phoneme_events_in_ipa))
         self._pieces: list[bytes] = []
         self._events: list[tuple[int, str]] = []
-        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+        kind = ctypes.CFUNCTYPE(
+            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
+        )
         self._callback = kind(self._receive)  # kept: the library holds only its address
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _receive(self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
+    def _receive(
+        self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]
+    ) -> int:
         if samples and count > 0:
             self._pieces.append(ctypes.string_at(samples, 2 * count))
         index = 0
@@ -112,7 +127,9 @@ class Espeak:
 
 
 def _with_closures(samples: np.ndarray, rate: int, phones: list[Phone]) -> list[Phone]:
-    """Give each voiceless stop the silence before it: eSpeak NG reports a stop at its burst, not at its closure."""
+    """Give each voiceless stop the silence before it: eSpeak NG reports a stop at its burst, not at its
+    closure.
+    """
     silent = np.abs(samples.astype(np.int32)) <= _CLOSURE_LEVEL
     out: list[Phone] = []
     for start, end, label in phones:
@@ -135,14 +152,19 @@ def _with_closures(samples: np.ndarray, rate: int, phones: list[Phone]) -> list[
     return out
 
 
-# --- Flite -------------------------------------------------------------------------------------------------------------
+# --- Flite ----------------------------------------------------------------------------------------
 
 FLITE_VOICES = ("slt", "awb", "rms", "kal", "kal16")
 
 
 class _Wave(ctypes.Structure):
-    _fields_ = [("type", ctypes.c_char_p), ("rate", ctypes.c_int), ("count", ctypes.c_int), ("channels", ctypes.c_int),
-                ("samples", ctypes.POINTER(ctypes.c_short))]
+    _fields_ = [
+        ("type", ctypes.c_char_p),
+        ("rate", ctypes.c_int),
+        ("count", ctypes.c_int),
+        ("channels", ctypes.c_int),
+        ("samples", ctypes.POINTER(ctypes.c_short)),
+    ]
 
 
 class _Voice(ctypes.Structure):
@@ -187,7 +209,9 @@ class Flite:
         self._library.feat_set_float(features, b"duration_stretch", stretch)
         if pitch_hz is not None:
             self._library.feat_set_float(features, b"int_f0_target_mean", pitch_hz)
-        utterance = self._library.flite_synth_text(text.encode("ascii", "ignore"), ctypes.cast(handle, ctypes.c_void_p))
+        utterance = self._library.flite_synth_text(
+            text.encode("ascii", "ignore"), ctypes.cast(handle, ctypes.c_void_p)
+        )
         if not utterance:
             raise SynthesisError("Flite could not speak a text")
         wave = self._library.utt_wave(utterance).contents
@@ -203,7 +227,9 @@ class Flite:
         return speech
 
 
-def labelled_segments(samples: np.ndarray, rate: int, segments: list[tuple[float, str]], language: str) -> Speech:
+def labelled_segments(
+    samples: np.ndarray, rate: int, segments: list[tuple[float, str]], language: str
+) -> Speech:
     """Speech of segments given as (end s, symbol)."""
     phones: list[Phone] = []
     unknown: list[str] = []
@@ -221,7 +247,7 @@ def labelled_segments(samples: np.ndarray, rate: int, segments: list[tuple[float
     return Speech(samples, rate, phones, unknown)
 
 
-# --- Festival ----------------------------------------------------------------------------------------------------------
+# --- Festival -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -234,7 +260,8 @@ class FestivalVoice:
 
 
 FESTIVAL_VOICES = (
-    FestivalVoice("cmu_us_slt_arctic_hts", "en"), FestivalVoice("kal_diphone", "en"), FestivalVoice("ked_diphone", "en"),
+    FestivalVoice("cmu_us_slt_arctic_hts", "en"), FestivalVoice("kal_diphone", "en"),
+    FestivalVoice("ked_diphone", "en"),
     FestivalVoice("lp_diphone", "it"), FestivalVoice("pc_diphone", "it"),
     FestivalVoice("hy_fi_mv_diphone", "fi", "latin-1"), FestivalVoice("suo_fi_lj_diphone", "fi", "latin-1"),
     FestivalVoice("upc_ca_ona_hts", "ca", "latin-1"),
@@ -276,6 +303,10 @@ def festival(voice: FestivalVoice, texts: list[str], stretches: list[float]) -> 
             if not label.exists() or not wave.exists():
                 continue
             rate, samples = wavfile.read(wave)
-            rows = [line.split() for line in label.read_text(errors="replace").splitlines() if not line.startswith("#")]
+            rows = [
+                line.split()
+                for line in label.read_text(errors="replace").splitlines()
+                if not line.startswith("#")
+            ]
             segments = [(float(row[0]), row[2]) for row in rows if len(row) >= 3]
             yield labelled_segments(samples.astype(np.int16), rate, segments, voice.language)

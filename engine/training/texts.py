@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Something to say, in many languages, for the training speech.
 
-Sentences come from the translated messages of the programs installed on this machine (real grammar, many languages), words
-from its word lists, and pseudo-words are made up: full of lip sounds and of the sounds that are mistaken for them.
+Sentences come from the translated messages of the programs installed on this machine (real grammar, many
+languages), words
+from its word lists, and pseudo-words are made up: full of lip sounds and of the sounds that are mistaken for
+them.
 Standard library only.
 """
+
 from __future__ import annotations
 
 import gettext
@@ -18,19 +21,32 @@ _LOCALES = Path("/usr/share/locale")
 _WORD_LISTS = {"en": "american-english", "fr": "french", "de": "ngerman", "es": "spanish", "it": "italian",
                "nl": "dutch", "pt": "portuguese"}  # fmt: skip
 _MESSAGES_A_LANGUAGE = 4000
-_OWN_SCRIPT = {"ru", "uk", "bg", "el", "hi", "mr", "te", "ko", "sr"}  # where a Latin word would be spelled out or skipped
+_OWN_SCRIPT = {
+    "ru",
+    "uk",
+    "bg",
+    "el",
+    "hi",
+    "mr",
+    "te",
+    "ko",
+    "sr",
+}  # where a Latin word would be spelled out or skipped
 _LATIN = "abvgdezijklmnoprstufhcw"
 _CYRILLIC = dict(zip(_LATIN, "абвгдезийклмнопрстуфхцв", strict=True))
 _DEVANAGARI = dict(zip(_LATIN, "ाबवगदेजिजकलमनोपरसतुफहचव", strict=True))
 _DEVANAGARI_FIRST = dict(zip("aeiou", "आएइओउ", strict=True))  # vowels that follow no consonant
 _TELUGU_OFFSET = 0x300  # both blocks are laid out alike
-_UNSPOKEN = re.compile(r"<[^>]*>|\{[^}]*\}|%\(?[\w$#.*+ -]*\)?[a-zA-Z%]|&\w+;|[_&|`\"“”«»„\[\]()*=~^\\/@#$]|\S*[.:]\S+|--?\w+")
+_UNSPOKEN = re.compile(
+    r"<[^>]*>|\{[^}]*\}|%\(?[\w$#.*+ -]*\)?[a-zA-Z%]|&\w+;|[_&|`\"“”«»„\[\]()*=~^\\/@#$]|\S*[.:]\S+|--?\w+"
+)
 
 
 def _spoken(message: str) -> str:
     """A program message as one would read it out; empty where nothing sensible is left."""
     message = _UNSPOKEN.sub(" ", message.replace("_", "").replace("\n", " "))
-    # Marks (the vowels of Indian scripts) are no word characters to the regular expression, yet they are read.
+    # Marks (the vowels of Indian scripts) are no word characters to the regular expression, yet they
+    # are read.
     marked = (c if c.isalnum() or c in " ,.;:!?'’-" or category(c)[0] == "M" else " " for c in message)
     message = "".join(marked)
     message = re.sub(r"\s+([,.;:!?])", r"\1", re.sub(r"\s+", " ", message)).strip(" ,.;:-'’")
@@ -43,27 +59,31 @@ def _spoken(message: str) -> str:
 
 @lru_cache(maxsize=64)
 def messages(language: str) -> tuple[str, ...]:
-    """Sentences of 12 letters to 90 characters from the message catalogues of a locale such as "de"; English is "en"."""
+    """Sentences of 12 letters to 90 characters from the message catalogues of a locale such as "de";
+    English is "en".
+    """
     # English messages are the keys of any other language's catalogues; French has about the most.
     folder = _LOCALES / ("fr" if language == "en" else language) / "LC_MESSAGES"
-    found: set[str] = set()
+    listed: set[str] = set()
     for path in sorted(folder.glob("*.mo")):
         try:
             with path.open("rb") as stream:
                 catalogue = gettext.GNUTranslations(stream)._catalog  # type: ignore[attr-defined]
         except (OSError, UnicodeDecodeError, ValueError):
             continue
-        for key, value in catalogue.items():
-            message = key if language == "en" else value
-            if not isinstance(message, str) or not 12 <= len(message) <= 200:
-                continue
-            text = _spoken(message)
-            foreign = language in _OWN_SCRIPT and re.search("[A-Za-z]", text)
-            if text and len(text) <= 90 and not foreign:
-                found.add(text)
-    kept = sorted(found)
-    random.Random(language).shuffle(kept)
-    return tuple(kept[:_MESSAGES_A_LANGUAGE])
+        pairs = ((key if language == "en" else value) for key, value in catalogue.items())
+        listed.update(message for message in pairs if isinstance(message, str) and 12 <= len(message) <= 140)
+    candidates = sorted(listed)
+    random.Random(language).shuffle(candidates)
+    kept: dict[str, None] = {}
+    for message in candidates:
+        text = _spoken(message)
+        foreign = language in _OWN_SCRIPT and re.search("[A-Za-z]", text)
+        if text and len(text) <= 90 and not foreign:
+            kept[text] = None
+        if len(kept) == _MESSAGES_A_LANGUAGE:
+            break
+    return tuple(kept)
 
 
 @lru_cache(maxsize=64)
@@ -77,7 +97,9 @@ def words(language: str) -> tuple[str, ...]:
     else:
         source = " ".join(messages(language)).split()
     kept = {word.strip(",.;:!?'") for word in source}
-    return tuple(sorted(w for w in kept if 3 <= len(w) <= 14 and not w.isupper() and not re.search(r"[\d\W]{2}", w)))
+    return tuple(
+        sorted(w for w in kept if 3 <= len(w) <= 14 and not w.isupper() and not re.search(r"[\d\W]{2}", w))
+    )
 
 
 def pseudo_word(rng: random.Random) -> str:
@@ -111,7 +133,11 @@ def in_script(made: str, language: str) -> str:
         return made
     out: list[str] = []
     for before, letter in zip(" " + made, made, strict=False):
-        table = _DEVANAGARI_FIRST if letter in "aeiou" and (before in "aeiou" or not before.isalpha()) else _DEVANAGARI
+        table = (
+            _DEVANAGARI_FIRST
+            if letter in "aeiou" and (before in "aeiou" or not before.isalpha())
+            else _DEVANAGARI
+        )
         written = table.get(letter, letter)
         shifted = language == "te" and written != letter
         out.append(chr(ord(written) + _TELUGU_OFFSET) if shifted else written)
@@ -119,7 +145,9 @@ def in_script(made: str, language: str) -> str:
 
 
 def text(language: str, rng: random.Random) -> str:
-    """One utterance's text: half the time a message, a quarter of the time words, else pseudo-words and minimal sets."""
+    """One utterance's text: half the time a message, a quarter of the time words, else pseudo-words and
+    minimal sets.
+    """
     kind = rng.random()
     sentences, lexicon = messages(language), words(language)
     if kind < 0.5 and sentences:
@@ -133,5 +161,8 @@ def text(language: str, rng: random.Random) -> str:
 
 def _punctuated(listed: list[str], rng: random.Random) -> str:
     """Words as a sentence with a comma now and then."""
-    spoken = [word + ("," if rng.random() < 0.12 and index < len(listed) - 1 else "") for index, word in enumerate(listed)]
+    spoken = [
+        word + ("," if rng.random() < 0.12 and index < len(listed) - 1 else "")
+        for index, word in enumerate(listed)
+    ]
     return " ".join(spoken) + rng.choice((".", ".", "?", "!"))

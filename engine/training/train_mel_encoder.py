@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trains the default model's hearing: the mel encoder as a phone recogniser on augmented synthetic speech.
+
+`python -m engine.training.train_mel_encoder --corpus build/corpus --out build/mel_encoder --steps 14000`.
+Writes OUT/latest.npz (the
+averaged weights) and OUT/resume.pt every few minutes and goes on from there when started again; OUT/log.txt
+tells how it goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..mel import HOP, POWER_FLOOR, SAMPLE_RATE, mel_power
+from ..mel_encoder import Heads, MelEncoder, save_encoder
+from .augment import Augmenter, warped
+from .corpus import load_corpus
+from .lip_targets import BILABIAL, FEATURE_RATE, OPENING, WIDTH
+from .phones import BILABIALS, INDEX, SILENCE
+
+ITEMS = 24
+FRAMES = 300  # 3 s
+SOURCE_FRAMES = 400  # enough for the fastest playing
+LABEL_RATE = 200  # per second: half a mel frame
+SMALL_SPEED, SMALL_HEAD = 0.22, 0.20  # log ranges of playing speed and of formants
+CLOSURE_WEIGHT = 4.0
+SAVE_SECONDS = 150.0
+
+
+@dataclass
+class Store:
+    """The corpus as features, in memory."""
+
+    log_power: np.ndarray  # (all frames, 80) float16
+    labels: np.ndarray  # (2 * all frames,) uint8 at LABEL_RATE
+    first: np.ndarray  # (utterances + 1,) int64: each utterance's first frame
+
+
+def load_store(folder: Path) -> Store:
+    """Mel power and labels of every utterance of a corpus."""
+    powers: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    for utterance in load_corpus(folder):
+        power = mel_power(utterance.samples.astype(np.float32) / 32768.0)
+        track = np.full(2 * len(power), INDEX[SILENCE], dtype=np.uint8)
+        for start, end, label in utterance.phones:
+            track[round(start * LABEL_RATE) : round(end * LABEL_RATE)] = INDEX[label]
+        powers.append(np.log(np.maximum(power, POWER_FLOOR)).astype(np.float16))
+        labels.append(track)
+    if not powers:
+        raise SystemExit(
+            f"there is no corpus in {folder}: make one with python -m engine.training.corpus --out {folder}"
+        )
+    first = np.concatenate([[0], np.cumsum([len(power) for power in powers])])
+    return Store(np.concatenate(powers), np.concatenate(labels), first)
+
+
+class Batches:
+    """Random augmented segments from a store."""
+
+    def __init__(self, store: Store, seed: int) -> None:
+        self.store = store
+        self.random = np.random.default_rng(seed)
+        self.augment = Augmenter(seed)
+        lengths = np.diff(store.first)
+        self.chance = lengths / lengths.sum()
+
+    def _segment(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Log power (SOURCE_FRAMES, 80) and labels (2 * SOURCE_FRAMES,); a short utterance is said
+        again and again.
+        """
+        first, end = self.store.first[number], self.store.first[number + 1]
+        at = first + (self.random.integers(end - first) + np.arange(SOURCE_FRAMES)) % (end - first)
+        power = self.store.log_power[at].astype(np.float32)
+        labels = self.store.labels[(2 * at[:, None] + np.arange(2)).reshape(-1)].copy()
+        if self.random.random() < 0.25:  # a pause longer than any synthesiser makes
+            start, length = self.random.integers(SOURCE_FRAMES), self.random.integers(20, 200)
+            power[start : start + length] = math.log(POWER_FLOOR)
+            labels[2 * start : 2 * (start + length)] = INDEX[SILENCE]
+        return power, labels
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """Features (ITEMS, FRAMES, 80) and labels (ITEMS, FRAMES // 2) int64 of one step."""
+        chosen = self.random.choice(len(self.chance), ITEMS, p=self.chance)
+        pairs = [self._segment(number) for number in chosen]
+        power = torch.from_numpy(np.stack([pair[0] for pair in pairs]))
+        labels = torch.from_numpy(np.stack([pair[1] for pair in pairs])).long()
+        speed = torch.exp(self.augment.uniform(-SMALL_SPEED, SMALL_SPEED, ITEMS))
+        head = torch.exp(self.augment.uniform(-SMALL_HEAD, SMALL_HEAD, ITEMS))
+        start = self.augment.uniform(0.0, 1.0, ITEMS) * (SOURCE_FRAMES - 1 - speed * FRAMES)
+        features = self.augment(warped(power, start, speed, head, FRAMES))
+        frame = torch.arange(FRAMES // 2) * (2.0 * FRAMES / (FRAMES // 2) / 2.0)
+        # Feature j is centred at mel frame 2 j; a label cell is half a frame wide and starts at its index.
+        cell = (
+            (2.0 * (start[:, None] + speed[:, None] * frame)).floor().long().clamp(0, 2 * SOURCE_FRAMES - 1)
+        )
+        return features, labels.gather(1, cell)
+
+
+def smooth(track: Tensor, sigma: float) -> Tensor:
+    """Gaussian smoothing along time of (B, T) at 50 fps, sigma in seconds."""
+    x = torch.arange(-6.0, 7.0) / (sigma * FEATURE_RATE)
+    kernel = torch.exp(-0.5 * x * x)
+    kernel = (kernel / kernel.sum())[None, None]
+    return nn.functional.conv1d(nn.functional.pad(track[:, None], (6, 6), mode="replicate"), kernel)[:, 0]
+
+
+def losses(heads: Heads, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Loss of one batch and numbers for the log."""
+    closure = torch.from_numpy(BILABIAL)[labels]
+    opening = smooth(torch.from_numpy(OPENING)[labels], 0.035) * (
+        1.0 - smooth(closure, 0.012).clamp(0.0, 1.0)
+    )
+    width = smooth(torch.from_numpy(WIDTH)[labels], 0.045)
+    phone = nn.functional.cross_entropy(heads.phones.flatten(0, 1), labels.flatten(), label_smoothing=0.05)
+    weight = 1.0 + CLOSURE_WEIGHT * closure
+    lips = (weight * (heads.aperture - opening).square()).mean() + 0.3 * (heads.width - width).square().mean()
+    shut = nn.functional.binary_cross_entropy_with_logits(heads.closure, closure, weight=1.0 + closure)
+    # What the decoder reads is the bilabials' share of the posteriors: it is trained as such too,
+    # against every other phone.
+    picked = torch.tensor([INDEX[label] for label in BILABIALS])
+    logs = heads.phones.log_softmax(dim=-1)
+    share = logs[..., picked].logsumexp(dim=-1).clamp(max=-1e-4)
+    against = -(closure * share + (1.0 - closure) * torch.log1p(-share.exp())).mean()
+    total = phone + 2.0 * lips + 0.5 * shut + against
+    with torch.no_grad():
+        right = (heads.phones.argmax(dim=-1) == labels).float()
+        sounding = labels != INDEX[SILENCE]
+        found = share.exp()[closure > 0].mean() if bool((closure > 0).any()) else torch.zeros(())
+    numbers = {
+        "loss": total.item(), "phone": phone.item(), "lips": lips.item(), "shut": shut.item(),
+        "bilabial": against.item(),
+        "right": right[sounding].mean().item(), "found": found.item(),
+    }  # fmt: skip
+    return total, numbers
+
+
+class Trainer:
+    """The run: encoder, optimiser, averaged weights, and how far it is."""
+
+    def __init__(self, encoder: MelEncoder, steps: int, rate: float) -> None:
+        self.encoder, self.steps, self.rate, self.step = encoder, steps, rate, 0
+        plain = [p for n, p in encoder.named_parameters() if p.ndim < 2]
+        decayed = [p for n, p in encoder.named_parameters() if p.ndim >= 2]
+        groups = [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+        self.average = {name: tensor.detach().clone() for name, tensor in encoder.state_dict().items()}
+
+    def learn(self, features: Tensor, labels: Tensor) -> dict[str, float]:
+        """One step."""
+        warm = min(1.0, (self.step + 1) / 200.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = (
+                self.rate * warm * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * self.step / self.steps)))
+            )
+        with torch.autocast("cpu", torch.bfloat16):
+            heads = self.encoder.heads(self.encoder(features))
+        total, numbers = losses(heads, labels)
+        self.optimiser.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        keep = min(0.999, 1.0 - 1.0 / (1.0 + self.step / 5.0))
+        for name, tensor in self.encoder.state_dict().items():
+            self.average[name].lerp_(tensor, 1.0 - keep)
+        return numbers
+
+    def save(self, folder: Path) -> None:
+        """Write the averaged weights for use and everything for going on."""
+        averaged = MelEncoder(self.encoder.config)
+        averaged.load_state_dict(self.average)
+        save_encoder(averaged, folder / "latest.npz")
+        state = {"encoder": self.encoder.state_dict(), "optimiser": self.optimiser.state_dict(),
+        "average": self.average,
+                 "step": self.step}  # fmt: skip
+        torch.save(state, folder / "resume.pt.part")
+        (folder / "resume.pt.part").replace(folder / "resume.pt")
+
+    def load(self, folder: Path) -> None:
+        """Go on from a saved run, if there is one."""
+        path = folder / "resume.pt"
+        if path.exists():
+            state = torch.load(path, weights_only=True)
+            self.encoder.load_state_dict(state["encoder"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.average, self.step = state["average"], state["step"]
+
+
+def main() -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description="Train the mel encoder.")
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=14000)
+    parser.add_argument("--rate", type=float, default=2.2e-3)
+    parser.add_argument("--width", type=int, default=192)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    log = (options.out / "log.txt").open("a", encoding="utf-8")
+
+    def tell(line: str) -> None:
+        print(line, file=log, flush=True)
+
+    store = load_store(options.corpus)
+    trainer = Trainer(MelEncoder({"WIDTH": options.width}), options.steps, options.rate)
+    trainer.load(options.out)
+    batches = Batches(
+        store, options.seed + trainer.step
+    )  # another seed, so that a resumed run repeats no batch
+    hours = len(store.log_power) * HOP / SAMPLE_RATE / 3600.0
+    tell(f"{hours:.2f} h, {len(store.first) - 1} utterances, from step {trainer.step} to {options.steps}")
+    began, saved, sums, counted = time.monotonic(), time.monotonic(), {}, 0
+    while trainer.step < options.steps:
+        numbers = trainer.learn(*batches.next())
+        sums = {name: sums.get(name, 0.0) + value for name, value in numbers.items()}
+        counted += 1
+        if trainer.step % 100 == 0:
+            means = " ".join(f"{name} {value / counted:.4f}" for name, value in sums.items())
+            tell(f"step {trainer.step} {means} s/step {(time.monotonic() - began) / counted:.3f}")
+            began, sums, counted = time.monotonic(), {}, 0
+        if time.monotonic() - saved > SAVE_SECONDS or trainer.step in (300, options.steps):
+            trainer.save(options.out)
+            saved = time.monotonic()
+
+
+if __name__ == "__main__":
+    main()
