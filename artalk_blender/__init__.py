@@ -3,7 +3,8 @@
 
 from . import paths
 
-# the engine lies in this package once it is zipped, and beside it in a checkout: either way it is `.engine` from here on
+# the engine lies in this package once it is zipped, and beside it in a checkout: either way it is `.engine`
+# from here on
 paths.mount_engine()
 
 

@@ -31,7 +31,7 @@ def mount_engine() -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    setattr(sys.modules[__package__], "engine", module)
+    sys.modules[__package__].engine = module
 
 
 def user_folder() -> Path:

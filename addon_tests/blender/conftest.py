@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import sys
+import wave
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
@@ -14,38 +17,67 @@ sys.path.insert(0, str(Path(__file__).parent))
 from synthetic_head import make_head, make_motion  # noqa: E402
 
 from artalk_blender.engine.flame.file import read_flame  # noqa: E402
+from artalk_blender.engine.flame.model import FlameModel  # noqa: E402
+from artalk_blender.head.build import Head, build_head  # noqa: E402
 
 
-@pytest.fixture()
-def scene():
+@pytest.fixture
+def scene() -> bpy.types.Scene:
     """A fresh, empty scene."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     return bpy.context.scene
 
 
 @pytest.fixture(scope="session")
-def head_file(tmp_path_factory):
+def head_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_head(tmp_path_factory.mktemp("head") / "head.npz")
 
 
 @pytest.fixture(scope="session")
-def model(head_file):
+def model(head_file: Path) -> FlameModel:
     return read_flame(head_file)
 
 
 @pytest.fixture(scope="session")
-def motion():
+def motion() -> np.ndarray:
     return make_motion(60)
 
 
-@pytest.fixture()
-def head(scene, model):
-    from artalk_blender.head.build import build_head
-
+@pytest.fixture
+def head(scene: bpy.types.Scene, model: FlameModel) -> Head:
     return build_head(model, bpy.context)
 
 
-@pytest.fixture(scope="session")
-def clip():
-    """A short spoken clip of our own making: 16 kHz mono WAV."""
-    return Path(__file__).parent.parent / "data" / "speech.wav"
+def voice(seconds: float, rate: int = 16000) -> np.ndarray:
+    """(N,) float32: a buzz in syllables of a fifth of a second, loud and soft, with a pause at both ends."""
+    time = np.arange(round(seconds * rate)) / rate
+    buzz = sum(np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 20))
+    syllables = np.clip(np.sin(2 * np.pi * 2.5 * time), 0, 1) * (time > 0.2) * (time < seconds - 0.2)
+    return (0.25 * buzz * syllables).astype(np.float32)
+
+
+def write_wav(path: Path, samples: np.ndarray, rate: int = 16000) -> Path:
+    """(N,) or (N,C) in -1..1 as 16-bit WAV."""
+    samples = np.asarray(samples).reshape(len(samples), -1)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(samples.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return path
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """1.5 s of voice-like sound, 16 kHz mono WAV."""
+    return write_wav(tmp_path / "speech.wav", voice(1.5))
+
+
+@pytest.fixture
+def extension() -> Iterator[Callable[[], None]]:
+    """The extension registered, as Blender does it."""
+    import artalk_blender
+
+    artalk_blender.register()
+    yield
+    artalk_blender.unregister()

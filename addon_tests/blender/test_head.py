@@ -6,11 +6,11 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
+from artalk_blender.engine.flame.file import read_flame
+from artalk_blender.engine.flame.skinning import motion_vertices, skin
 from synthetic_head import make_head
 
 from artalk_blender.animation.takes import Provenance, new_take
-from artalk_blender.engine.flame.file import read_flame
-from artalk_blender.engine.flame.skinning import motion_vertices, skin
 from artalk_blender.head.build import build_head, find_head
 from artalk_blender.head.names import BONES
 from artalk_blender.motion.process import ProcessSettings, axis_angle_to_quaternions
@@ -75,7 +75,8 @@ def test_correctives_that_do_nothing_are_left_out(scene, model, tmp_path):
     arrays["posedirs"][:, :, 14] = 0.001
     np.savez(path, **arrays)
     head = build_head(read_flame(path), bpy.context)
-    assert [curve.data_path for curve in head.shape_keys.animation_data.drivers] == ['key_blocks["pose_jaw_12"].value']
+    drivers = head.shape_keys.animation_data.drivers
+    assert [curve.data_path for curve in drivers] == ['key_blocks["pose_jaw_12"].value']
 
 
 def test_the_head_stands_upright_and_faces_front(head, model):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes many keys at once: arrays in, F-curves out.
 
-Keys are Bezier with auto-clamped handles. Between two 25 fps samples a straight line would cut the top off every quick
-movement (a fifth of a 5 Hz one at worst) and show as jerks at 50 or 60 fps; a free curve would overshoot, and closed
-lips would sink into each other. Auto-clamped handles are level at every extreme, never overshoot, and are what an
-animator gets from Blender itself, so a key that is moved by hand goes on behaving.
+Keys are Bezier with auto-clamped handles. Between two 25 fps samples a straight line would cut the top off
+every quick movement (a fifth of a 5 Hz one at worst) and show as jerks at 50 or 60 fps; a free curve would
+overshoot, and closed lips would sink into each other. Auto-clamped handles are level at every extreme, never
+overshoot, and are what an animator gets from Blender itself, so a key that is moved by hand goes on behaving.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Takes: every generation is its own Action, with where it came from.
 
-One Action, two slots: the face (the Key data-block) and the bones (the armature object). Its ID properties hold the
-provenance and the raw motion, so that the keys can be made again, years later and without the model. No Action that
-exists is ever changed; the one that a take replaces keeps a user, so it is not lost on saving.
+One Action, two slots: the face (the Key data-block) and the bones (the armature object). Its ID properties
+hold the provenance and the raw motion, so that the keys can be made again, years later and without the model.
+No Action that exists is ever changed; the one that a take replaces keeps a user, so it is not lost on saving.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def _write_bones(channelbag: Any, head: Head, motion: NDArray[np.float32], frame
         if not len(shift) or np.abs(shift).max() < _SMALLEST_SHIFT:
             shift = np.zeros((min(1, len(frames)), 3))  # one key at rest: an earlier take's location must not stay
         for axis in range(3):
-            write_curve(channelbag, bone_path(BONES[bone], "location"), axis, frames[: len(shift)], shift[:, axis],
-                        group)
+            path = bone_path(BONES[bone], "location")
+            write_curve(channelbag, path, axis, frames[: len(shift)], shift[:, axis], group)
 
 
 def _assign(owner: Any, action: Any, slot: Any) -> None:

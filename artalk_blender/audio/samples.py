@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sound files -> samples, through Blender's own audio library. No `bpy` module use; `aud` comes with it.
 
-The resampling filter is the published one (engine/resample.py), so the same file gives the same motion here and on
-the engine's command line.
+The resampling filter is the published one (engine/resample.py), so the same file gives the same motion here
+and on the engine's command line.
 """
 
 from __future__ import annotations

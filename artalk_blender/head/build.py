@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """FlameModel -> mesh, shape keys, armature, correctives that evaluate to exactly what FLAME's skinning gives.
 
-How the two meet: every bone points along FLAME's +Y with roll 0, so its rest axes are FLAME's axes and an axis-angle is
-its `rotation_quaternion`; shape keys act before the Armature modifier, as in FLAME; pose correctives are shape keys
-driven by (R - I), written out in quaternion components so that Blender evaluates them without Python. FLAME is Y-up:
-the armature object carries the turn to Blender's Z-up, mesh and bones stay in FLAME's own coordinates.
+How the two meet: every bone points along FLAME's +Y with roll 0, so its rest axes are FLAME's axes and an
+axis-angle is its `rotation_quaternion`; shape keys act before the Armature modifier, as in FLAME; pose
+correctives are shape keys driven by (R - I), written out in quaternion components so that Blender evaluates
+them without Python. FLAME is Y-up: the armature object carries the turn to Blender's Z-up, mesh and bones
+stay in FLAME's own coordinates.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ def process_motion(raw: NDArray[np.floating], settings: ProcessSettings | None =
 def axis_angle_to_quaternions(axis_angle: NDArray[np.floating]) -> NDArray[np.float64]:
     """(T,3) radians -> (T,4) unit quaternions w, x, y, z whose sign never jumps from frame to frame.
 
-    q and -q are the same rotation, but half-way between them lies none: without the continuous sign a bone would spin
-    through its F-curves. The first frame has w >= 0.
+    q and -q are the same rotation, but half-way between them lies none: without the continuous sign a bone
+    would spin through its F-curves. The first frame has w >= 0.
     """
     vector = np.asarray(axis_angle, np.float64)
     half = 0.5 * np.linalg.norm(vector, axis=1)
@@ -61,9 +61,9 @@ def joint_shift(expression: NDArray[np.floating], rotation: NDArray[np.floating]
                 directions: NDArray[np.floating]) -> NDArray[np.float64]:
     """How far a bone has to move (T,3), metres, because FLAME's joints move with the expression.
 
-    FLAME turns about joint + dJ, a bone about its rest joint; turning by R about the former is turning about the
-    latter and moving by (I - R) dJ. expression (T,100), rotation (T,3) axis-angle, directions (3,100): dJ = directions
-    times expression.
+    FLAME turns about joint + dJ, a bone about its rest joint; turning by R about the former is turning about
+    the latter and moving by (I - R) dJ. expression (T,100), rotation (T,3) axis-angle, directions (3,100): dJ
+    = directions times expression.
     """
     shift = np.asarray(expression, np.float64) @ np.asarray(directions, np.float64).T
     w, x, y, z = axis_angle_to_quaternions(rotation).T

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Seconds and model frames <-> scene frames. Plain numbers, no `bpy` module use.
 
-Motion comes at 25 frames a second, scenes run at any rate. Every motion frame is keyed where it belongs in time, at a
-fractional scene frame if need be: Blender evaluates those exactly, and nothing is lost by resampling.
+Motion comes at 25 frames a second, scenes run at any rate. Every motion frame is keyed where it belongs in
+time, at a fractional scene frame if need be: Blender evaluates those exactly, and nothing is lost by
+resampling.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """First file of the child process: `python -I bootstrap.py ENGINE_FOLDER ARGUMENTS...`. Standard library only.
 
-Isolated mode knows no package that is not installed, and no folder should go onto the path only for this: the engine
-is loaded from its folder by name.
+Isolated mode knows no package that is not installed, and no folder should go onto the path only for this: the
+engine is loaded from its folder by name.
 """
 
 import importlib

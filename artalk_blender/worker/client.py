@@ -8,6 +8,7 @@ caller's thread. A cancel is asked for, acknowledged by the worker, and after fi
 from __future__ import annotations
 
 import collections
+import contextlib
 import queue
 import re
 import signal
@@ -255,10 +256,8 @@ def _write_messages(stream: BinaryIO, source: queue.SimpleQueue[Message | None])
             protocol.write_message(stream, message)
     except (OSError, ValueError):
         pass  # the reader notices that the worker is gone
-    try:
+    with contextlib.suppress(OSError):
         stream.close()
-    except OSError:
-        pass
 
 
 def _read_lines(stream: BinaryIO, into: collections.deque[str]) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The running job inside Blender: a modal timer in the interface, the same steps in a loop under --background.
 
-Holds no Blender data between two ticks: whatever a job needs of the scene is taken before it starts and looked up
-again by name when it ends.
+Holds no Blender data between two ticks: whatever a job needs of the scene is taken before it starts and
+looked up again by name when it ends.
 """
 
 from __future__ import annotations

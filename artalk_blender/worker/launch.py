@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The child's command line and environment. No `bpy` module use.
 
-The child sees the packages of its own interpreter and our engine, nothing else: isolated mode (`-I`) shuts out the
-user's site-packages and every PYTHON* variable, which have broken other add-ons in ways their users could not see.
+The child sees the packages of its own interpreter and our engine, nothing else: isolated mode (`-I`) shuts
+out the user's site-packages and every PYTHON* variable, which have broken other add-ons in ways their users
+could not see.
 """
 
 from __future__ import annotations

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is registered, in this order, and taken back in the reverse one."""
+
+from __future__ import annotations
+
+from . import cli, preferences, properties
+from .ops import generate, head
+from .ui import menus, panels
+from .worker import job
+
+MODULES = (properties, preferences, job, generate, head, menus, panels, cli)
+
+
+def register() -> None:
+    """Registers all, or nothing: an error takes back what was done and is raised."""
+    done = []
+    try:
+        for module in MODULES:
+            module.register()
+            done.append(module)
+    except Exception:
+        for module in reversed(done):
+            module.unregister()
+        raise
+
+
+def unregister() -> None:
+    for module in reversed(MODULES):
+        module.unregister()

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Renders the scene to an MP4 with its sound."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from . import compat
+from .errors import ArtalkError
+
+
+def choose_mp4(scene: Any, file_name: str) -> None:
+    """Output settings: H.264 and AAC, as every player takes them; the file lies beside the .blend."""
+    compat.choose_movie_output(scene.render.image_settings)
+    scene.render.image_settings.color_mode = "RGB"
+    movie = scene.render.ffmpeg
+    movie.format, movie.codec, movie.audio_codec = "MPEG4", "H264", "AAC"
+    movie.constant_rate_factor = "HIGH"
+    movie.audio_mixrate, movie.audio_bitrate = 48000, 192
+    scene.render.use_file_extension = False
+    scene.render.filepath = f"//{file_name}"
+
+
+def render_movie(scene: Any, path: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
+    """Renders the scene's frame range to `path`, whole or not at all; returns the number of frames."""
+    total = scene.frame_end - scene.frame_start + 1
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".part{path.suffix}", dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    part.unlink()
+    written = 0
+
+    def count(*_: Any) -> None:
+        nonlocal written
+        written += 1
+        progress(written, total)
+
+    before = scene.render.filepath
+    scene.render.filepath = str(part)
+    bpy.app.handlers.render_write.append(count)
+    try:
+        bpy.ops.render.render(animation=True)
+        if written < total or not part.is_file() or part.stat().st_size == 0:
+            raise ArtalkError(f"“{path.name}” could not be rendered.", "Open the .blend and render it there.")
+        os.replace(part, path)
+    except (RuntimeError, OSError) as error:
+        raise ArtalkError(f"“{path.name}” could not be rendered: {str(error).strip()}.",
+                          "Open the .blend and render it there.") from None
+    finally:
+        bpy.app.handlers.render_write.remove(count)
+        scene.render.filepath = before
+        with suppress(OSError):
+            part.unlink()
+    return total
