@@ -104,7 +104,7 @@ class NetworkConfig:
             _take(data.get("STYLE", {}), _STYLE_NAMES, values)
         try:
             config = cls(**{name: _convert(name, value) for name, value in values.items()})
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             raise EngineError(f"The model's configuration cannot be read: {error}.", code="bad_file") from None
         config.check()
         return config
@@ -124,6 +124,11 @@ class NetworkConfig:
             value = getattr(self, entry.name)
             if isinstance(value, int) and entry.name != "cond_dim" and not 0 < value <= 65536:
                 raise _bad(f"{entry.name} is {value}")
+        for name, value in self.mel_sizes().items():
+            if not 0 < value <= 4096:
+                raise _bad(f"{name} of its audio encoder is {value}")
+        if not (0 < self.ffn_ratio <= 64 and 0 < self.vae_ffn_ratio <= 64):
+            raise _bad("its feed-forward layers have no width")
         if self.audio_encoder not in AUDIO_ENCODERS:
             raise _bad(f"the audio encoder {self.audio_encoder!r} is not one of {', '.join(AUDIO_ENCODERS)}")
         rising = all(a < b for a, b in pairwise(self.scales))
@@ -147,11 +152,11 @@ def _take(source: Any, names: Mapping[str, str], into: dict[str, Any]) -> None:
 
 def _convert(name: str, value: Any) -> Any:
     """Give a json value the type of its field; refuse what would be cut silently."""
-    kind = type(getattr(NetworkConfig, name, None))
     if name == "scales":
         return tuple(_convert("depth", item) for item in value)
     if name == "mel":
-        return dict(value)
+        return {key: _convert("depth", item) for key, item in value.items()}
+    kind: type = type(getattr(NetworkConfig, name))
     if kind is int and (isinstance(value, bool) or int(value) != value):
         raise ValueError(f"{name} is {value!r}, not a whole number")
     return kind(value)

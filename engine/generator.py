@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -170,10 +171,13 @@ class Generator(nn.Module):
         length = x.shape[1]
         audio = audio[:, :length]
         mask = self.attn_bias_for_masking[:, :, :length, : history.shape[1] + length]
-        for block in self.attn_blocks:
+        for block in self._blocks():
             keys, values = block.attn.keys_values(history)
             x, _, _ = block(x, block.modulation(audio), keys, values, mask)
         return self._head(x, audio)
+
+    def _blocks(self) -> list[Block]:
+        return cast("list[Block]", list(self.attn_blocks))
 
     def _head(self, x: Tensor, audio: Tensor) -> Tensor:
         return self.logits_head(self.cond_logits_head(x, audio)).unflatten(-1, (self.config.code_dim, 2))
@@ -196,16 +200,17 @@ class Generator(nn.Module):
         """The same with new tokens only at each scale; keys, values and modulations are kept."""
         scales = self.config.scales
         past = self.history_tokens(style, history)
-        kept = [block.attn.keys_values(past) for block in self.attn_blocks]
-        modulations = [block.modulation(audio) for block in self.attn_blocks]
+        blocks = self._blocks()
+        kept = [block.attn.keys_values(past) for block in blocks]
+        modulations = [block.modulation(audio) for block in blocks]
         inputs = history.new_zeros(style.shape[0], 0, self.config.code_dim)
         bits_so_far: list[Tensor] = []
         logits_so_far: list[Tensor] = []
         for start, end in self.config.spans():
             x = self.input_tokens(style, inputs)[:, start:end]
-            for index, block in enumerate(self.attn_blocks):
-                x, *pair = block(x, modulations[index][:, start:end], *kept[index], None)
-                kept[index] = (pair[0], pair[1])
+            for index, block in enumerate(blocks):
+                x, keys, values = block(x, modulations[index][:, start:end], *kept[index], None)
+                kept[index] = (keys, values)
             logits = self._head(x, audio[:, start:end])
             logits_so_far.append(logits)
             bits_so_far.append(logits[..., 1] > logits[..., 0])

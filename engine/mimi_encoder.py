@@ -8,6 +8,8 @@ checkpoint (`UNUSED_PREFIXES`) is not loaded.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -80,8 +82,10 @@ class RotaryAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-            setattr(self, name, nn.Linear(_WIDTH, _WIDTH, bias=False))
+        self.q_proj = nn.Linear(_WIDTH, _WIDTH, bias=False)
+        self.k_proj = nn.Linear(_WIDTH, _WIDTH, bias=False)
+        self.v_proj = nn.Linear(_WIDTH, _WIDTH, bias=False)
+        self.o_proj = nn.Linear(_WIDTH, _WIDTH, bias=False)
 
     def forward(self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
         batch, length, width = x.shape
@@ -198,7 +202,7 @@ class ResidualQuantizer(nn.Module):
         residual = self.input_proj(x).transpose(1, 2)
         total = torch.zeros_like(residual)
         indices = []
-        for layer in self.layers:
+        for layer in cast("list[BookLayer]", list(self.layers)):
             entries = layer.codebook.entries()
             index = torch.cdist(residual.flatten(0, 1), entries).argmin(dim=-1).view(residual.shape[:2])
             chosen = F.embedding(index, entries)

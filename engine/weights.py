@@ -7,11 +7,8 @@ The sizes are taken from the tensors themselves; a `config.json` that disagrees 
 from __future__ import annotations
 
 import json
-import logging
 import pickle
-import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .architecture import config_for
 from .config import NetworkConfig
 from .errors import EngineError
 from .mimi_encoder import UNUSED_PREFIXES
 from .network import Network
 from .portable.weights import TRAINING_ONLY, read_npz
 
-_LOG = logging.getLogger(__name__)
 _UNUSED = {
     "mimi": tuple(f"audio_encoder.{prefix}" for prefix in UNUSED_PREFIXES),
     "mel": TRAINING_ONLY,
@@ -89,70 +86,6 @@ def read_config(path: Path) -> NetworkConfig | None:
     if not isinstance(data, dict):
         raise EngineError(f"“{path.name}” beside the model holds no table.", "Fetch it again.", code="bad_file")
     return NetworkConfig.from_dict(data)
-
-
-def config_for(tensors: Mapping[str, Tensor], stated: NetworkConfig | None, name: str) -> NetworkConfig:
-    """The sizes that the tensors have; what they cannot tell comes from `stated` or the published values."""
-    base = stated or NetworkConfig()
-    found: dict[str, Any] = {"audio_encoder": _audio_encoder(tensors, base)}
-    if base.audio_encoder != found["audio_encoder"]:
-        found["cond_dim"] = 0
-    found.update(_generator_sizes(tensors))
-    depth = 1 + max((int(m[1]) for m in map(_BLOCK.match, tensors) if m), default=-1)
-    layers = 1 + max((int(m[1]) for m in map(_CODEC_LAYER.match, tensors) if m), default=-1)
-    if depth:
-        found["depth"] = depth
-    if layers:
-        found["vae_depth"] = (layers + 1) // 2
-    try:
-        config = replace(base, **found)
-        config.check()
-    except EngineError as error:
-        raise EngineError(f"“{name}” is no usable ARTalk model: {error.message}", code="bad_file") from None
-    if stated is not None:
-        # the encoder's name is the caller's choice in the published program, so its absence is no disagreement
-        for key, value in found.items():
-            if key not in ("audio_encoder", "cond_dim") and getattr(stated, key) != value:
-                _LOG.warning("“%s” has %s %s where its configuration says %s; the file is believed.",
-                             name, key, value, getattr(stated, key))
-    return config
-
-
-_BLOCK = re.compile(r"attn_blocks\.(\d+)\.")
-_CODEC_LAYER = re.compile(r"basic_vae\.encoder\.encoder_transformer\.(\d+)\.")
-
-
-def _audio_encoder(tensors: Mapping[str, Tensor], base: NetworkConfig) -> str:
-    if any(name.startswith("audio_encoder.acoustic_model.") for name in tensors):
-        return "mimi"
-    if any(name.startswith("audio_encoder.feature_extractor.") for name in tensors):
-        return "wav2vec"
-    return "mel" if "audio_encoder.stem.weight" in tensors else base.audio_encoder
-
-
-def _generator_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Width, heads, code size, scales and history, as far as the tensors are there."""
-    found: dict[str, Any] = {}
-    positions, history = tensors.get("pos_embed"), tensors.get("prev_pos_embed")
-    if positions is not None and positions.ndim == 3:
-        found["width"] = positions.shape[2]
-        if history is not None and history.ndim == 3 and history.shape[1] >= positions.shape[1] > 0:
-            found["prev_ratio"] = history.shape[1] // positions.shape[1]
-    temperature = tensors.get("attn_blocks.0.attn.scale_mul_1H11")
-    if temperature is not None and temperature.ndim == 4:
-        found["heads"] = temperature.shape[1]
-    embed = tensors.get("vqfeat_embed.weight")
-    if embed is not None and embed.ndim == 2:
-        found["code_dim"] = embed.shape[1]
-    levels = tensors.get("lvl_idx")
-    if levels is not None and 0 < levels.numel() <= 65536 and not levels.is_floating_point():
-        numbers, counts = levels.flatten().unique(return_counts=True)
-        if numbers.tolist() == list(range(len(numbers))):
-            found["scales"] = tuple(counts.tolist())
-    inner = tensors.get("basic_vae.encoder.code_mapping.weight")
-    if inner is not None and inner.ndim == 2:
-        found["vae_width"] = inner.shape[1]
-    return found
 
 
 def build_network(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def scale_features(bits: Bools, scales: Sequence[int]) -> Floats:
     values = code_values(bits)
     total = np.zeros((scales[-1], bits.shape[1]), np.float32)
     start, inputs = 0, []
-    for this, following in zip(scales[:-1], scales[1:], strict=True):
+    for this, following in pairwise(scales):
         if start + this > len(values):
             break
         total = total + linear_spread(values[start : start + this], scales[-1])

@@ -37,7 +37,8 @@ def read_npz(path: Path) -> tuple[NetworkConfig, Arrays]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: _usable(file[name]) for name in file.files if name != "config"}
             data = json.loads(str(file["config"])) if "config" in file.files else None
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, OSError, EOFError, NotImplementedError):
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, OSError, EOFError, MemoryError,
+            NotImplementedError):
         raise EngineError(f"“{path.name}” is no readable model, or it is damaged.", "Fetch it again.",
                           code="bad_file") from None
     if not isinstance(data, dict):
