@@ -13,7 +13,7 @@ import numpy as np
 from .parts import MATERIALS, Half, add_bag, add_ear, add_eye, add_lids, add_teeth, add_tongue
 from .primitives import Array
 from .sdf import HeadField
-from .surface import HalfHead, midline
+from .surface import BROW, HalfHead, midline
 
 VERTICES = 5023
 
@@ -33,9 +33,11 @@ def make_head(field: HeadField | None = None) -> Head:
     """Build the neutral head; raises ValueError if the vertex count is not FLAME's."""
     skin = HalfHead(field or HeadField())
     half = Half(points=list(skin.points), quads=[tuple(q) for q in skin.skin.quads.tolist()])
-    half.material = [0] * len(half.quads)
     lip = {v for ring in skin.skin.mouth[:5] for v in ring.tolist()}
-    half.material = [MATERIALS.index("lips") if set(q) <= lip else 0 for q in half.quads]
+    brow = {v for ring in skin.skin.eye[6:9] for v in ring[BROW].tolist()}
+    names = ("hair" if hair else "lips" if set(q) <= lip else "brows" if set(q) <= brow else "skin"
+             for q, hair in zip(half.quads, skin.skin.hair, strict=True))
+    half.material = [MATERIALS.index(name) for name in names]
     add_ear(half, skin)
     add_lids(half, skin)
     add_bag(half, skin)

@@ -19,7 +19,7 @@ from .identity import identity_directions
 from .landmarks import landmarks
 from .mouth_shapes import OPEN, MouthStage, mouth_shapes
 from .opening import close_fields, opened
-from .parts import MATERIALS
+from .parts import COLOURS, MATERIALS
 from .primitives import Array
 from .rig import PARENTS, joint_regressor, skin_weights
 
@@ -77,6 +77,7 @@ def arrays() -> dict[str, np.ndarray]:
         "full_lmk_bary_coords_with_eye": bary[None].astype(np.float32),
         "expression_names": np.array([*NAMES, *(f"corrective_{k:02d}" for k in range(CORRECTIVES))]),
         "face_material": head.material, "material_names": np.array(MATERIALS),
+        "material_colors": np.array([COLOURS[name] for name in MATERIALS], np.float32),
     }
 
 

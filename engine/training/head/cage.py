@@ -24,11 +24,11 @@ MOUTH = [
 ]
 # Eye loops: index 0 = inner corner, then over the upper lid to 4 = outer corner, and back below.
 EYE_LOOPS = [
-    [(17.6, -1.6, 80), (22.5, 3.2, 83), (31, 5.4, 84), (40, 4.2, 82), (45.4, 1, 77), (40, -2.6, 81), (31.5, -4, 83),
+    [(17.6, -1.6, 80), (22.5, 3.6, 83), (30.8, 6.0, 84), (40, 4.6, 82), (45.4, 1, 77), (40, -2.6, 81), (31.5, -4, 83),
      (23, -3.4, 83)],
-    [(14.5, -1.5, 84), (19.5, 8.5, 86), (31, 11.0, 85), (43, 9, 80), (50, 1.5, 72), (43.5, -8, 78), (32, -10.5, 82),
+    [(14.5, -1.5, 84), (19.5, 8.5, 86), (31, 11.0, 85), (43, 9, 80), (49.6, 1.5, 72), (43.5, -8, 78), (32, -10.5, 82),
      (20.5, -8.5, 84)],
-    [(11.5, 0, 88), (16.5, 16, 92), (31.5, 21, 90), (46, 17, 78), (56, 2, 66), (48.5, -15, 70), (32.5, -20, 81),
+    [(11.5, 0, 88), (14, 17, 92), (31, 22.3, 90), (46.5, 18.5, 78), (57.5, 2, 64), (48.5, -15, 70), (32.5, -20, 81),
      (17, -14, 85)],
 ]
 NOSE = [  # columns 0 and 1, rows 0..4 from the nasion down; column 2 is shared with eye and mouth loops
@@ -41,17 +41,17 @@ RING_A = [(0, 43, 96), (11, 43, 95), (24, 43, 91), (39, 41, 83), (54, 30, 66), (
           (59, -31, 52), (56, -51, 50), (47, -72, 54), (37, -87, 60), (25, -97, 72), (12.5, -104, 86), (0, -106, 90)]
 RING_T = [(0, 76, 80), (27, 72, 74), (53, 46, 52), (67, 4, 36), (63, -22, 36), (55, -62, 34), (30, -100, 54),
           (0, -114, 76)]
-RING_S = [(0, 108, 5), (32, 99, 5), (60, 66, 5), (70, 7, 9), (66, -19, 11), (60, -44, 10), (34, -99, 32),
+RING_S = [(0, 108, 5), (32, 99, 5), (60, 66, 2), (70, 0, -3), (66, -20.5, 2.5), (60, -37.5, 2.5), (34, -99, 32),
           (0, -114, 52)]
 SKULL = [  # rows i = 0..3 from the midline to above the ear, columns 1..3 backwards from ring S
     [(0, 96, -52), (0, 55, -93), (0, 3, -98)],
     [(30, 86, -48), (26, 50, -87), (19, 3, -95)],
     [(58, 56, -36), (48, 38, -70), (37, 3, -84)],
-    [(68, 7, -22), (63, 3, -45), (52, 3, -68)],
+    [(68, 1, -17), (63, 2, -45), (52, 3, -68)],
 ]
 EAR_ROWS = [
-    [(65, -19, -22), (57, -19, -45), (46, -19, -66), (33, -19, -79), (17, -19, -86), (0, -19, -88)],
-    [(57, -45, -20), (50, -45, -42), (42, -46, -60), (30, -47, -72), (15, -48, -78), (0, -48, -79)],
+    [(65, -16.5, -17), (57, -18, -45), (46, -19, -66), (33, -19, -79), (17, -19, -86), (0, -19, -88)],
+    [(58, -35.5, -9), (51, -42, -38), (42, -46, -60), (30, -47, -72), (15, -48, -78), (0, -48, -79)],
 ]
 NECK = [
     [(0, -126, 22), (30, -116, 16), (45, -86, -4), (48, -85, -24), (46, -85, -42), (39, -86, -60), (28, -86, -72),
@@ -71,6 +71,7 @@ class Refined:
     eye: np.ndarray  # (9, 32): ring from the lid margin outwards, inner corner, upper lid, outer corner (16), lower
     ear_faces: np.ndarray  # (5, 9): grid of the two cage faces that carry the ear, front to back, top to bottom
     neck: np.ndarray  # (33,) rim, front midline to back midline
+    hair: np.ndarray  # (Q,) True on the scalp
     nose: np.ndarray  # (21, 9): rows nasion to mouth ring 8, columns midline to nose side
 
 
@@ -109,8 +110,8 @@ def _face_part(c: _Cage) -> tuple[list[list[int]], list[list[int]], list[list[in
     return mouth, eye, nose, loop
 
 
-def _outer_part(c: _Cage, loop: list[int]) -> tuple[list[int], list[int]]:
-    """Rings round the face, skull, ear rows and neck; returns ear faces and neck faces."""
+def _outer_part(c: _Cage, loop: list[int]) -> tuple[list[int], list[int], list[int]]:
+    """Rings round the face, skull, ear rows and neck; returns ear faces, neck faces and scalp faces."""
     a, t, s = c.add(RING_A), c.add(RING_T), c.add(RING_S)
     c.strip(loop, a)
     # three folds take the ring from 13 edges to 7: A2, A7 and A11 end there
@@ -121,20 +122,18 @@ def _outer_part(c: _Cage, loop: list[int]) -> tuple[list[int], list[int]]:
     c.strip([a[8], a[9], a[10]], [t[4], t[5], t[6]])
     c.quads.append((a[10], a[11], a[12], t[6]))
     c.strip([a[12], a[13]], [t[6], t[7]])
-    c.strip(t, s)
+    hair = c.strip(t, s)[:3]
     g = [[s[i], *c.add(SKULL[i])] for i in range(4)]
     for j in range(3):
-        c.strip([g[i][j] for i in range(4)], [g[i][j + 1] for i in range(4)])
+        hair += c.strip([g[i][j] for i in range(4)], [g[i][j + 1] for i in range(4)])
     row0 = [*g[3], g[2][3], g[1][3], g[0][3]]
     row1 = [s[4], *c.add(EAR_ROWS[0])]
     row2 = [s[5], *c.add(EAR_ROWS[1])]
-    first = len(c.quads)
-    c.strip(row0, row1)
-    second = len(c.quads)
-    c.strip(row1, row2)
+    beside, below = c.strip(row0, row1), c.strip(row1, row2)
+    hair += beside[1:] + below[1:]
     n1, n2 = c.add(NECK[0]), c.add(NECK[1])
     c.strip([s[7], s[6], *row2], n1)
-    return [first, second], c.strip(n1, n2)
+    return [beside[0], below[0]], c.strip(n1, n2), hair
 
 
 def _refine(points: Array, quads: np.ndarray, n: int = 4) -> tuple[Array, np.ndarray, np.ndarray]:
@@ -203,13 +202,14 @@ def half_skin() -> Refined:
     """Build and refine the half cage."""
     c = _Cage()
     mouth, eye, nose, loop = _face_part(c)
-    ear, neck = _outer_part(c, loop)
+    ear, neck, hair = _outer_part(c, loop)
     points, quads, grids = _refine(np.array(c.points, float), np.array(c.quads))
     quads = outward(quads, points)
     columns = _ring_table(grids, nose, closed=False)
     return Refined(points, quads, _ring_table(grids, mouth, False), _ring_table(grids, eye, True),
                    _ear_grid(grids, ear),
-                   np.array([grids[f][i][4] for f in neck for i in range(4)] + [grids[neck[-1]][4][4]]), columns.T)
+                   np.array([grids[f][i][4] for f in neck for i in range(4)] + [grids[neck[-1]][4][4]]),
+                   np.isin(np.arange(len(quads)) // 16, hair), columns.T)
 
 
 def _ear_grid(grids: np.ndarray, ear: list[int]) -> np.ndarray:

@@ -16,7 +16,7 @@ from .assemble import Head
 from .fields import Solver, smoothstep, symmetric
 from .primitives import Array
 
-BAG_FOLLOW = np.array([1.0, 0.75, 0.35, 0.05])
+BAG_FOLLOW = np.array([1.0, 0.95, 0.65, 0.1])
 OPEN = 0.26  # radians of jaw rotation that make jawOpen 1
 
 

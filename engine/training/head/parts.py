@@ -14,7 +14,13 @@ from .primitives import Array
 from .sdf import EYE, EYE_RADIUS
 from .surface import HalfHead, ear_angles, ear_frame, skull_x
 
-MATERIALS = ("skin", "lips", "sclera", "iris", "pupil", "mouth", "teeth", "tongue")
+MATERIALS = ("skin", "lips", "sclera", "iris", "pupil", "mouth", "teeth", "tongue", "brows", "lashes", "hair")
+COLOURS = {  # linear RGB
+    "skin": (0.72, 0.47, 0.36), "lips": (0.56, 0.25, 0.22), "sclera": (0.86, 0.85, 0.82), "iris": (0.16, 0.26, 0.30),
+    "pupil": (0.01, 0.01, 0.01), "mouth": (0.20, 0.04, 0.04), "teeth": (0.82, 0.78, 0.68),
+    "tongue": (0.50, 0.18, 0.17), "brows": (0.14, 0.085, 0.06), "lashes": (0.05, 0.03, 0.025),
+    "hair": (0.13, 0.08, 0.055),
+}
 EYE_ANGLES = np.array([0.20, 0.345, 0.49, 0.60, 0.80, 1.05, 1.35, 1.65, 1.95, 2.25])
 EYE_AROUND = 16
 TEETH_HALF = 9  # columns besides the midline
@@ -49,8 +55,10 @@ class Half:
 def ear_outline(angle: Array) -> tuple[Array, Array]:
     """The rim in ear-plane coordinates (back, up), mm: broad above, a small lobe below."""
     up = 25.0 * np.sin(angle) + 0.5
-    wide = np.interp(np.sin(angle), [-1, -0.75, -0.4, 0.2, 0.7, 1], [10, 10.5, 11.5, 15.5, 16, 14])
-    back = wide * np.cos(angle) + 1.5
+    c, s = np.cos(angle), np.sin(angle)
+    rear = np.interp(s, [-1, -0.8, -0.4, 0.2, 0.7, 1], [10.5, 11.5, 13, 16.5, 16.5, 14])
+    front = np.interp(s, [-1, -0.6, 0.2, 0.7, 1], [9.5, 10, 11.5, 13.5, 14])
+    back = np.where(c > 0, rear, front) * np.sign(c) * np.abs(c) ** 0.85 + 1.0
     return back, up
 
 
@@ -62,12 +70,12 @@ def add_ear(half: Half, head: HalfHead) -> None:
     stand *= np.interp(np.sin(a), [-1, -0.5, 1], [0.55, 0.9, 1.0])
     y0, z0 = ear_frame(9.5 * np.cos(a), 19.5 * np.sin(a))
     rings = []
-    layout = [(0.93, 0.0, 0.50), (1.0, 0.0, 1.0), (0.95, 1.5, 1.0), (0.82, -1.2, 1.0), (0.64, 0.6, 0.95),
+    layout = [(0.93, 0.0, 0.4), (1.0, 0.0, 1.0), (0.95, 1.5, 1.0), (0.82, -1.2, 1.0), (0.64, 0.6, 0.95),
               (0.46, -2.4, 0.75)]
     for scale, lift, share in layout:
         y, z = ear_frame(back * scale, up * scale)
-        if share == 0.5:  # the back of the ear starts close to the hole
-            y, z = 0.5 * (y + y0), 0.5 * (z + z0)
+        if share == 0.4:  # the back of the ear starts close to the hole
+            y, z = 0.35 * y + 0.65 * y0, 0.35 * z + 0.65 * z0
         x = skull_x(head.field, y, z) + stand * share + lift * np.clip(stand / 8, 0.25, 1)
         rings.append(np.column_stack([x, y, z]))
     index = half.add(np.stack(rings))
@@ -91,7 +99,11 @@ def add_ear(half: Half, head: HalfHead) -> None:
 
 def add_lids(half: Half, head: HalfHead) -> None:
     index = half.add(head.lid_rings())
-    half.sheet(np.vstack([index[::-1], head.skin.eye[:1]]), "skin", flip=True, closed=True)
+    half.sheet(index[::-1], "skin", flip=True, closed=True)
+    edge = np.vstack([index[:1], head.skin.eye[:1]])
+    half.sheet(edge[:, 3:17], "lashes", flip=True)
+    half.sheet(edge[:, :4], "skin", flip=True)
+    half.sheet(np.concatenate([edge[:, 16:], edge[:, :1]], 1), "skin", flip=True)
     half.tables["lid_inner"] = index
 
 
@@ -103,7 +115,7 @@ def add_bag(half: Half, head: HalfHead) -> None:
     t = np.abs(np.linspace(-1, 1, 33))
     open_ = np.sin(np.pi / 2 * np.minimum(1.0, 1.4 * t))
     rows = []
-    for dy, dz, wide in ((0.9, 3.0, 0.99), (4.0, 6.5, 1.0), (10.5, 14.0, 1.08), (12.0, 32.0, 1.12)):
+    for dy, dz, wide in ((0.9, 3.0, 0.97), (4.0, 6.5, 0.93), (10.5, 14.0, 0.98), (12.0, 32.0, 1.05)):
         row = seal.copy()
         row[:, 0] *= wide
         row[:, 1] += side * dy * open_

@@ -17,6 +17,7 @@ from .sdf import EYE, EYE_RADIUS, LID_RADIUS, HeadField
 LIP_UPPER = np.array([-0.8, 1.2, 2.0, 1.9, 0.9, 0.35])
 LIP_LOWER = np.array([-0.8, 2.0, 3.0, 2.3, 0.7, 0.0])
 MARGIN_RADIUS = EYE_RADIUS + 1.4
+BROW = np.arange(4, 14)  # eye columns that carry the eyebrow, between rings 6 and 8
 NOSTRIL = np.array([6.9, -43.6, 99.5])
 
 
@@ -47,10 +48,23 @@ def eye_curve(points: Array, sharp: bool) -> Array:
     return np.where((at <= 4)[:, None], upper(at), lower(at))
 
 
+def brow_edges() -> tuple[Array, Array]:
+    """Upper and lower edge of the eyebrow, (10,2) each, from the inner to the outer end."""
+    at = np.linspace(0, 4, 10)
+    upper = np.array([(13.8, 20.3), (22, 22.3), (32, 23.9), (42, 22.8), (50.5, 17.6)])
+    lower = np.array([(14.4, 15.6), (22, 17.4), (32, 19.4), (42, 19.8), (50.0, 16.8)])
+    return np.asarray(CubicSpline(range(5), upper)(at)), np.asarray(CubicSpline(range(5), lower)(at))
+
+
 def ramp(loops: list[Array]) -> list[Array]:
     """Nine rings from three: straight lines between the loops."""
     a, b, c = loops
     return [a + (b - a) * k / 4 for k in range(4)] + [b + (c - b) * k / 4 for k in range(5)]
+
+
+def smooth(x: Array, low: float, high: float) -> Array:
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 def midline(points: Array) -> np.ndarray:
@@ -58,14 +72,21 @@ def midline(points: Array) -> np.ndarray:
     return np.asarray(np.abs(points[:, 0]) < 1e-9)
 
 
-def smoothing(quads: np.ndarray, mid: np.ndarray, rim: np.ndarray) -> csr_matrix:
-    """Row-normalised neighbour average of the half mesh, the mirrored half counted in."""
+def smoothing(quads: np.ndarray, mid: np.ndarray, rim: np.ndarray, near: np.ndarray) -> csr_matrix:
+    """Row-normalised neighbour average of the half mesh, the mirrored half counted in.
+
+    Rim vertices see only the rim; `near` lists vertices that draw their neighbours closer.
+    """
     pairs = np.concatenate([quads[:, [k, (k + 1) % 4]] for k in range(4)])
     pairs = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
+    # across the corners of the hole too, or the vertex diagonally behind a corner stays far off
+    lone = quads[np.isin(quads, near).sum(1) == 1]
+    lone = np.array([np.roll(q, -int(np.flatnonzero(np.isin(q, near))[0])) for q in lone])
+    pairs = np.concatenate([pairs, lone[:, [2, 0]]])
     on_rim = np.zeros(len(mid), bool)
     on_rim[rim] = True
     pairs = pairs[~on_rim[pairs[:, 0]] | on_rim[pairs[:, 1]]]
-    w = np.where(mid[pairs[:, 0]] & ~mid[pairs[:, 1]], 2.0, 1.0)
+    w = np.where(mid[pairs[:, 0]] & ~mid[pairs[:, 1]], 2.0, 1.0) * np.where(np.isin(pairs[:, 1], near), 5.0, 1.0)
     m = csr_matrix((w, (pairs[:, 0], pairs[:, 1])), shape=(len(mid), len(mid)))
     return csr_matrix(m.multiply(1.0 / m.sum(1)))
 
@@ -84,6 +105,7 @@ class HalfHead:
         self._lips()
         self._lids()
         self._nostril()
+        self._hair()
         self.points[self.mid, 0] = 0.0
 
     def _place(self) -> None:
@@ -92,6 +114,8 @@ class HalfHead:
         mouth = ramp([loop_curve(np.array(r, float), k < 2) for k, r in enumerate(cage.MOUTH)])
         eye = ramp([eye_curve(np.array(r, float), k == 0) for k, r in enumerate(cage.EYE_LOOPS)])
         p[s.mouth.ravel()] = np.concatenate(mouth)
+        eye[8][BROW, :2], eye[6][BROW, :2] = brow_edges()
+        eye[7][BROW] = 0.5 * (eye[6][BROW] + eye[8][BROW])
         p[s.eye.ravel()] = np.concatenate(eye)
         front[s.mouth.ravel()] = True
         front[s.eye[:7].ravel()] = True
@@ -103,11 +127,10 @@ class HalfHead:
     def _relax(self) -> None:
         p, s = self.points, self.skin
         pinned = np.zeros(len(p), bool)
-        pinned[np.concatenate([s.mouth[:6].ravel(), s.eye[:6].ravel(), self.hole])] = True
-        average = smoothing(s.quads, self.mid, s.neck)
-        calm = np.where(np.isin(np.arange(len(p)), s.nose), 0.2, 0.5)[:, None]
-        for turn in range(40):
-            move = (average @ p - p) * calm
+        pinned[np.concatenate([s.mouth[:6].ravel(), s.eye[:5].ravel(), s.eye[8], self.hole, s.eye[6:8, BROW].ravel()])] = True
+        average = smoothing(s.quads, self.mid, s.neck, self.hole)
+        for turn in range(70):
+            move = (average @ p - p) * 0.5
             move[pinned] = 0.0
             normal = self.field.gradient(p)
             move -= (move * normal).sum(1, keepdims=True) * normal
@@ -135,7 +158,7 @@ class HalfHead:
         seal = 0.5 * (p[m[0]] + p[m[0, ::-1]])
         x = seal[:, 0]
         # a slight tubercle at the middle, and corners that do not hang
-        seal[:, 1] += -0.35 * np.exp(-((x / 5.0) ** 2)) + 0.25 * np.exp(-(((x - 12) / 6.0) ** 2))
+        seal[:, 1] += 0.7 * smooth(x, 14, 24) - 0.35 * np.exp(-((x / 5.0) ** 2)) + 0.3 * np.exp(-(((x - 12) / 6.0) ** 2))
         p[m[0]] = seal
 
     def _lids(self) -> None:
@@ -147,9 +170,11 @@ class HalfHead:
             rest = np.sqrt((radius**2 - ((q[:, :2] - EYE[:2]) ** 2).sum(1)).clip(9.0)) + EYE[2]
             q[:, 2] = np.maximum(rest, q[:, 2] - 1.2) if ring == 0 else np.maximum(rest, q[:, 2] - 0.6)
             p[e[ring]] = q
-        for ring, depth in ((3, -0.5), (4, -1.1), (5, -0.5), (6, 0.5)):
+        brow = np.zeros(32)
+        brow[BROW] = np.sin(np.pi * np.arange(1, 11) / 11)
+        for ring, depth, share in ((3, -0.4, upper), (4, -0.9, upper), (5, -0.3, upper), (7, 0.7, brow)):
             normal = self.field.gradient(p[e[ring]])
-            p[e[ring]] += normal * (depth * upper)[:, None]
+            p[e[ring]] += normal * (depth * share)[:, None]
 
     def _nostril(self) -> None:
         """Push the under side of the nose up into two hollows."""
@@ -157,6 +182,19 @@ class HalfHead:
         d = (p - NOSTRIL) / np.array([3.2, 3.6, 4.2])
         pit = np.exp(-(d**2).sum(1) / 1.2)
         p += pit[:, None] * np.array([-0.4, 5.6, -1.0])
+        p[self.mid, 0] = 0.0
+
+    def _hair(self) -> None:
+        """Lift the scalp into short hair, rising from nothing at the hairline."""
+        quads, p = self.skin.quads, self.points
+        edge = np.unique(quads[~self.skin.hair])
+        level = np.full(len(p), 9)
+        level[edge] = 0
+        for step in range(1, 5):
+            near = quads[(level[quads] < step).any(1)]
+            level[near] = np.minimum(level[near], step)
+        normal = self.field.gradient(p)
+        p += normal * np.interp(level, [0, 1, 2, 3, 4], [0, 1.3, 2.6, 3.4, 3.8])[:, None]
         p[self.mid, 0] = 0.0
 
     def lid_rings(self) -> Array:
