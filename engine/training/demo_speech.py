@@ -22,8 +22,10 @@ from scipy.signal import resample_poly
 from .synthesisers import SynthesisError
 
 RATE = 48000
-TEXT = "Hello! I am happy to meet you. Press play, and watch my mouth: five warm apple pies,
-and a big purple balloon."
+TEXT = (
+    "Hello! I am happy to meet you. Press play, and watch my mouth: "
+    "five warm apple pies, and a big purple balloon."
+)
 SILENCE_S = (0.25, 0.45)  # before and after
 PEAK = 0.7
 
