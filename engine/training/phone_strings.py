@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Random phone strings with times: speech-like timing without any sound, for the codec's training and for tests."""
+"""Random phone strings with times: speech-like timing without sound, for the codec's training and for tests."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from .phones import BILABIALS, CONSONANTS, SILENCE, VOWELS
-from .teacher import motion_from_phones, random_style
+from .teacher import LipGains, motion_from_phones, random_style
 
 
 def random_phones(rng: np.random.Generator, seconds: float) -> list[tuple[float, float, str]]:
-    """Phones (start s, end s, label) that fill ``seconds``: syllables in phrases with pauses, rich in lip closures."""
+    """Phones (start s, end s, label) that fill ``seconds``: syllables in phrases, pauses, many lip closures."""
     phones: list[tuple[float, float, str]] = []
     now = 0.0
     pace = float(rng.uniform(0.7, 1.45))
@@ -34,8 +34,9 @@ def random_phones(rng: np.random.Generator, seconds: float) -> list[tuple[float,
     return [(start, min(end, seconds), label) for start, end, label in phones if start < seconds]
 
 
-def random_motion(seed: int, seconds: float, styled: bool) -> np.ndarray:
+def random_motion(seed: int, seconds: float, styled: bool, gains: LipGains | None = None) -> np.ndarray:
     """RAW teacher motion (T,106) of a random phone string, in the neutral or in a random style."""
     rng = np.random.default_rng(seed)
     phones = random_phones(rng, seconds)
-    return motion_from_phones(phones, seconds, seed=seed, style=random_style(rng) if styled else None)
+    style = random_style(rng) if styled else None
+    return motion_from_phones(phones, seconds, seed=seed, style=style, gains=gains)

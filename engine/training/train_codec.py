@@ -22,14 +22,17 @@ from torch import Tensor
 from ..codec import Codec
 from .default_sizes import BUILD, default_config, lip_gains
 from .phone_strings import random_motion
-from .teacher import CHANNELS, CLOSE, JAW, JAW_RADIANS, LipGains
+from .teacher import CHANNELS, CLOSE, HEAD, JAW, JAW_RADIANS, LipGains
 
 LIPS = (*range(18, 41), JAW)
+UNUSED_STD = 0.05
+"""Standard deviation written for a channel that the teacher never moves."""
 
 
 def motion_pool(count: int, seconds: float, seed: int) -> np.ndarray:
     """(count, frames, 106) float32 teacher motion; rest before and after, so that windows start at any phase."""
-    clips = [random_motion(seed + index, seconds, styled=index % 2 == 1) for index in range(count)]
+    gains = lip_gains()
+    clips = [random_motion(seed + index, seconds, index % 2 == 1, gains) for index in range(count)]
     return np.pad(np.stack(clips), ((0, 0), (100, 50), (0, 0)))
 
 
@@ -38,7 +41,7 @@ def statistics(pool: np.ndarray) -> tuple[Tensor, Tensor]:
     flat = pool.reshape(-1, CHANNELS)
     moving = flat.std(0) > 1e-6
     mean = np.where(moving, flat.mean(0), 0.0)
-    std = np.where(moving, np.maximum(flat.std(0), 0.01), 0.05)
+    std = np.where(moving, np.maximum(flat.std(0), 0.01), UNUSED_STD)
     return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(std.astype(np.float32))
 
 
@@ -55,7 +58,8 @@ def channel_weights(pool_std: Tensor) -> Tensor:
     """(106,) weights of the normalised error: the mouth counts double, what never moves counts little."""
     weight = torch.full((CHANNELS,), 1.0)
     weight[list(LIPS)] = 2.0
-    weight[pool_std == 0.05] = 0.05
+    weight[HEAD] = 1.5
+    weight[pool_std == UNUSED_STD] = 0.05
     return weight
 
 
@@ -101,7 +105,7 @@ def codec_step(codec: Codec, window: Tensor, weight: Tensor, row: Tensor, genera
     parts = motion_loss(motion, window, codec.motion_std, weight, row)
     commit = sum((half - code.features.detach()).square().mean() for half, code in halves)
     balance = sum(_balance(code.unit, codec.scales) for _, code in halves)
-    return parts["motion"] + parts["aperture"] + 0.5 * parts["speed"] + 1.0 * commit + 0.05 * balance
+    return parts["motion"] + 0.3 * parts["aperture"] + 0.3 * parts["speed"] + commit + 0.05 * balance
 
 
 @torch.no_grad()

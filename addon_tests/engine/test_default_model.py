@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shipped model: small, strictly loadable, at rest in silence, moving and closing lips in speech, the same each time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.audio_file import read_audio
+from engine.flame.file import read_flame
+from engine.flame.lips import LipCurves, lip_curves
+from engine.model import load_model
+from engine.pipeline import Pipeline
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+MODEL, HEAD, SPEECH = ASSETS / "default_model.npz", ASSETS / "default_head.npz", ASSETS / "demo_speech.wav"
+RATE = 16000
+pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the default model has not been made yet")
+
+
+def _motion(samples: np.ndarray) -> np.ndarray:
+    return Pipeline(load_model(device="cpu")).generate(samples)
+
+
+def _curves(motion: np.ndarray) -> LipCurves:
+    if not HEAD.exists():
+        pytest.skip("the default head has not been made yet")
+    return lip_curves(read_flame(HEAD), motion)
+
+
+def test_file_is_small_and_complete() -> None:
+    assert MODEL.stat().st_size <= 8_000_000
+    with np.load(MODEL, allow_pickle=False) as arrays:
+        config = json.loads(str(arrays["config"]))
+        names = set(arrays.files)
+        assert all(np.isfinite(arrays[name][np.abs(arrays[name]) < np.inf]).all() for name in names - {"config"})
+    assert config["AUDIO_ENCODER"] == "mel" and config["V_SCALES"] == [1, 5, 25, 50, 100]
+    assert {"null_style_cond", "basic_vae.motion_mean", "logits_head.weight", "audio_encoder.stem.weight"} <= names
+
+
+def test_loads_strictly_in_torch_too() -> None:
+    pytest.importorskip("torch")
+    samples = np.random.default_rng(0).standard_normal(3 * RATE).astype(np.float32) * 0.05
+    plain = next(iter(load_model(device="cpu").chunks(samples, None)))
+    with_torch = next(iter(load_model(device="cpu", backend="torch").chunks(samples, None)))
+    assert np.abs(plain - with_torch).mean() < 1e-3
+
+
+def test_silence_rests_the_lips() -> None:
+    motion = _motion(np.zeros(6 * RATE, np.float32))
+    assert motion.shape == (150, 106)
+    curves = _curves(motion)
+    assert curves.aperture.max() < 0.0008
+    assert np.ptp(motion[:, 103]) < 0.02
+    assert np.abs(motion[:, 100:103]).max() < 0.05
+
+
+@pytest.mark.skipif(not SPEECH.exists(), reason="the demo speech is not there yet")
+def test_demo_speech_moves_the_lips_the_same_each_time() -> None:
+    samples, _rate = read_audio(SPEECH)
+    motion = _motion(samples)
+    assert np.isfinite(motion).all()
+    assert np.array_equal(motion, _motion(samples))
+    curves = _curves(motion)
+    opened = float(np.percentile(curves.aperture, 95))
+    assert 0.003 < opened < 0.020
+    assert (curves.aperture < 0.1 * opened).mean() > 0.05
+    assert np.abs(motion[:, :100]).max() < 1.6
+    assert np.abs(motion[:, 46:100]).max() < 1e-3

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes assets/default_model.npz: one seeded command from nothing to the finished file.
+
+    python -m engine.training.make_default_model                 # everything, hours on two cores
+    python -m engine.training.make_default_model --from generator    # go on from a step: corpus, encoder, codec,
+                                                                 # imagined, lessons, generator, pack
+
+Each step leaves its result in build/, and a step whose result is there is not repeated unless --from names it or one
+before. Needs torch, scipy and the free speech synthesisers that engine.training.corpus names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..config import NetworkConfig
+from ..mel_encoder import MelEncoder, load_encoder
+from ..network import Network
+from . import lessons as lesson_module
+from . import train_codec, train_generator
+from .default_sizes import BUILD, MODEL_FILE, default_config, lip_gains
+from .lessons import Lesson
+
+CORPUS = BUILD / "corpus"
+ENCODER = BUILD / "mel_encoder" / "latest.npz"
+CODEC = BUILD / "codec.pt"
+IMAGINED = BUILD / "generator_imagined.pt"
+LESSONS = BUILD / "lessons.pkl"
+GENERATOR = BUILD / "generator.pt"
+
+
+def imagined_lessons(count: int, seed: int, width: int) -> list[Lesson]:
+    """Lessons of random phone strings, half a minute each."""
+    gains = lip_gains()
+    return [lesson_module.imagined_lesson(seed * 1_000_000 + index, 30.0, width, gains) for index in range(count)]
+
+
+def heard_lessons(corpus: Path, encoder_file: Path, seed: int, trust: float, threshold: float,
+                  minutes: float) -> list[Lesson]:
+    """Lessons of the synthetic speech as the encoder hears it, up to so many minutes; three in five disturbed."""
+    from .corpus import load_corpus
+    from .disturb import disturbed_mel
+
+    encoder, gains, rng = load_encoder(encoder_file), lip_gains(), np.random.default_rng(seed)
+    utterances = list(load_corpus(corpus))
+    order = rng.permutation(len(utterances))
+    made: list[Lesson] = []
+    frames = 0
+    for group in lesson_module.grouped((utterances[i] for i in order), 24.0):
+        sounds, _phones, _seconds = lesson_module.joined(group)
+        mel = disturbed_mel(sounds, rng, clean=rng.random() < 0.4)
+        lesson_seed = int(rng.integers(1 << 31))
+        made.append(lesson_module.heard_lesson(group, mel, encoder, gains, lesson_seed, trust, threshold))
+        frames += made[-1].frames
+        if frames / 25 / 60 >= minutes:
+            break
+    return made
+
+
+def assemble(config: NetworkConfig, encoder: MelEncoder, trainee: train_generator.Trainee) -> Network:
+    """All trained parts under the published names."""
+    network = Network(config)
+    network.load_state_dict(trainee.generator.state_dict(), strict=False)
+    network.basic_vae.load_state_dict(trainee.codec.state_dict())
+    network.style_encoder.load_state_dict(trainee.style_encoder.state_dict())
+    network.audio_encoder.load_state_dict(encoder.state_dict(), strict=False)
+    quiet = trainee.codec.motion_std == train_codec.UNUSED_STD  # channels that never move stay exactly at rest
+    network.basic_vae.decoder.out_mapping.weight.data[quiet] = 0
+    network.basic_vae.decoder.out_mapping.bias.data[quiet] = 0
+    return network
+
+
+def write_model(network: Network, path: Path) -> None:
+    """One npz, the same bytes for the same weights: float16 tensors under sorted names, `config` as json."""
+    arrays: dict[str, np.ndarray] = {"config": np.array(json.dumps(network.config.to_dict(), sort_keys=True))}
+    for name, tensor in sorted(network.state_dict().items()):
+        array = tensor.detach().cpu().numpy()
+        arrays[name] = array.astype(np.float16) if array.dtype == np.float32 else array
+    partial = path.with_name(path.name + ".part")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            with archive.open(entry, "w") as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+    partial.replace(path)
+
+
+def pack(codec: Path, generator: Path, encoder_file: Path, out: Path) -> None:
+    """Put the trained parts into one file."""
+    encoder = load_encoder(encoder_file)
+    config = default_config(dict(encoder.config))
+    trainee = train_generator.new_trainee(config, codec)
+    train_generator.load_into(trainee, generator)
+    write_model(assemble(config, encoder, trainee), out)
+    print(f"{out.name}: {out.stat().st_size / 1e6:.2f} MB")
+
+
+def _call(module: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", f"engine.training.{module}", *arguments], check=True)
+
+
+def _imagined(given: argparse.Namespace) -> None:
+    config = default_config()
+    trainee = train_generator.new_trainee(config, CODEC)
+    lessons = imagined_lessons(given.imagined_lessons, given.seed, config.audio_width)
+    schedule = train_generator.Schedule(given.imagined_steps, seed=given.seed, own_errors_from=2.0)
+    train_generator.train(trainee, lessons, schedule, IMAGINED)
+
+
+def _lessons(given: argparse.Namespace) -> None:
+    made = heard_lessons(given.corpus, given.encoder, given.seed, given.trust, given.threshold, given.minutes)
+    LESSONS.write_bytes(pickle.dumps(made))
+    print(f"{len(made)} lessons, {sum(lesson.frames for lesson in made) / 1500:.0f} minutes")
+
+
+def _generator(given: argparse.Namespace) -> None:
+    encoder = load_encoder(given.encoder)
+    config = default_config(dict(encoder.config))
+    trainee = train_generator.new_trainee(config, CODEC)
+    start = given.start or IMAGINED
+    train_generator.load_into(trainee, start)
+    lessons = pickle.loads(LESSONS.read_bytes())
+    if start == IMAGINED:
+        rehear(trainee, given)
+    schedule = train_generator.Schedule(given.steps, given.rate, seed=given.seed)
+    train_generator.train(trainee, lessons, schedule, GENERATOR)
+
+
+def rehear(trainee: train_generator.Trainee, given: argparse.Namespace) -> None:
+    """Fit the imagined features to heard ones of the same speech, and change the generator over."""
+    from .corpus import load_corpus
+    from .disturb import disturbed_mel
+
+    encoder, rng = load_encoder(given.encoder), np.random.default_rng(given.seed)
+    old, new = [], []
+    utterances = list(load_corpus(given.corpus))
+    chosen = (utterances[i] for i in rng.permutation(len(utterances)))
+    for index, group in enumerate(lesson_module.grouped(chosen, 24.0)):
+        if index >= 60:
+            break
+        sounds, _phones, _seconds = lesson_module.joined(group)
+        mel = disturbed_mel(sounds, rng, clean=True)
+        with torch.inference_mode():
+            heard = encoder(torch.from_numpy(mel)[None])[0].numpy()
+        imagined = lesson_module.imagined_from_group(group, heard.shape[1])
+        length = min(len(heard), len(imagined))
+        old.append(imagined[:length])
+        new.append(heard[:length])
+    train_generator.change_hearing(trainee.generator, np.concatenate(old), np.concatenate(new))
+
+
+STEPS: dict[str, tuple[Callable[[argparse.Namespace], Path], Callable[[argparse.Namespace], None]]] = {
+    "corpus": (lambda given: given.corpus, lambda given: _call("corpus", "--out", str(given.corpus))),
+    "encoder": (lambda given: given.encoder, lambda given: _call("train_mel_encoder")),
+    "codec": (lambda given: CODEC, lambda given: _call("train_codec", "--out", str(CODEC))),
+    "imagined": (lambda given: IMAGINED, _imagined),
+    "lessons": (lambda given: LESSONS, _lessons),
+    "generator": (lambda given: GENERATOR, _generator),
+    "pack": (lambda given: given.out, lambda given: pack(CODEC, GENERATOR, given.encoder, given.out)),
+}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--from", dest="first", choices=STEPS, default="corpus", help="repeat this step and all after it")
+    parser.add_argument("--until", choices=STEPS, default="pack", help="stop after this step")
+    parser.add_argument("--out", type=Path, default=MODEL_FILE)
+    parser.add_argument("--corpus", type=Path, default=CORPUS)
+    parser.add_argument("--encoder", type=Path, default=ENCODER)
+    parser.add_argument("--start", type=Path, default=None, help="go on from this generator")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--imagined-lessons", type=int, default=400)
+    parser.add_argument("--imagined-steps", type=int, default=1000)
+    parser.add_argument("--minutes", type=float, default=600.0, help="of speech in the lessons")
+    parser.add_argument("--trust", type=float, default=0.7, help="share of the encoder's own phones in the targets")
+    parser.add_argument("--threshold", type=float, default=0.3, help="bilabial share that closes the lips")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--rate", type=float, default=1.2e-3)
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    names = list(STEPS)
+    chosen_first = any(argument.startswith("--from") for argument in sys.argv[1:])
+    for name in names[: names.index(given.until) + 1]:
+        result, make = STEPS[name]
+        repeat = chosen_first and names.index(name) >= names.index(given.first)
+        if repeat or name == "pack" or not result(given).exists():
+            print(f"== {name}", flush=True)
+            make(given)
+
+
+if __name__ == "__main__":
+    main()
