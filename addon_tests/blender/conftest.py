@@ -14,10 +14,10 @@ import pytest
 bpy = pytest.importorskip("bpy")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from synthetic_head import make_head, make_motion  # noqa: E402
-
 from artalk_blender.engine.flame.file import read_flame  # noqa: E402
 from artalk_blender.engine.flame.model import FlameModel  # noqa: E402
+from synthetic_head import make_head, make_motion  # noqa: E402
+
 from artalk_blender.head.build import Head, build_head  # noqa: E402
 
 
