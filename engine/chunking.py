@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import CHUNK_SAMPLES
+from .config import CHUNK_SAMPLES, NetworkConfig
 from .mel import FEATURE_FLOOR, HOP, log_mel
 from .pipeline import chunk_count
 
@@ -30,3 +30,15 @@ def padded_mel(samples: Floats) -> Floats:
     mel = log_mel(samples)
     missing = chunk_count(len(samples)) * MEL_FRAMES - len(mel)
     return np.pad(mel, ((0, missing), (0, 0)), constant_values=FEATURE_FLOOR)
+
+
+def feature_windows(total: int, config: NetworkConfig) -> Iterator[tuple[int, int, int]]:
+    """(low, start, high) for every chunk of `total` features: computing low .. high makes the chunk's exact.
+
+    The log-mel encoder's convolutions reach so far beyond the chunk, which begins at `start`; so there are no
+    seams, and memory stays flat in the length of the sound.
+    """
+    sizes = config.mel_sizes()
+    reach = sizes["BLOCKS"] * (sizes["KERNEL"] // 2) + sizes["STEM_KERNEL"] // 2
+    for start in range(0, total, FEATURE_FRAMES):
+        yield max(0, start - reach), start, min(total, start + FEATURE_FRAMES + reach)

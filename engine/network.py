@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .chunking import FEATURE_FRAMES, padded_mel, split_samples
+from .chunking import FEATURE_FRAMES, feature_windows, padded_mel, split_samples
 from .codec import Codec, scale_features
 from .config import NetworkConfig
 from .generator import Generator, Prediction
@@ -73,8 +73,10 @@ class Network(Generator):
     def audio_features(self, samples: Floats) -> Iterator[Tensor]:
         """Samples (N,) -> features (1,F,D) of every chunk; F is 199 (wav2vec), 50 (Mimi) or 200 (mel)."""
         if self.config.audio_encoder == "mel":
-            mel = torch.from_numpy(padded_mel(samples)).to(self.device)
-            yield from self.audio_encoder(mel[None]).split(FEATURE_FRAMES, dim=1)
+            mel = padded_mel(samples)
+            for low, start, high in feature_windows(len(mel) // 2, self.config):
+                window = torch.from_numpy(mel[2 * low : 2 * high])[None].to(self.device)
+                yield self.audio_encoder(window)[:, start - low : start - low + FEATURE_FRAMES]
             return
         for piece in split_samples(samples):
             yield self.audio_encoder(torch.from_numpy(piece)[None].to(self.device))

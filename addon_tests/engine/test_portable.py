@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from seeded_weights import synthetic_audio, synthetic_motion
 
+from engine.chunking import padded_mel
 from engine.config import NetworkConfig
 from engine.portable.network import PortableNetwork
 from engine.portable.ops import area_pool, erf, gelu, gelu_tanh, layer_norm, linear_spread, silu
@@ -27,6 +28,22 @@ CONFIGS = {
         "STYLE": {"WIDTH": 48, "DEPTH": 2, "HEADS": 4, "HIDDEN": 96}, "STYLE_GUIDANCE": 1.3,
     },
 }
+
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+
+
+@pytest.mark.parametrize("manner", ["default", "style"])
+def test_the_same_without_torch(manner: str):
+    """The outputs were made by the torch network (support/make_tiny_model.py); this needs numpy alone."""
+    portable = PortableNetwork.from_file(DATA / "tiny_model.npz")
+    style = synthetic_motion(21, 50) if manner == "style" else None
+    steps = list(portable.steps(synthetic_audio(14, 6.5), style))
+    with np.load(DATA / "tiny_model_golden.npz") as wanted:
+        bits = np.stack([step.bits for step in steps])
+        assert np.array_equal(np.packbits(bits, axis=-1), wanted[f"{manner}_bits"])
+        motion = np.concatenate([step.motion for step in steps])
+        np.testing.assert_allclose(motion, wanted[f"{manner}_motion"], atol=1e-4)
 
 
 def make(path: Path, config: dict) -> tuple:
@@ -68,10 +85,15 @@ def test_bits_equal_and_motion_within_a_ten_thousandth(pair: tuple, styled: bool
 
 def test_audio_features_have_no_seams(pair: tuple):
     network, portable = pair
+    torch = pytest.importorskip("torch")
     samples = synthetic_audio(6, 12.0)[: 3 * 64000 - 777]
-    wanted = [part[0].detach().numpy() for part in network.audio_features(samples)]
-    for one, other in zip(wanted, portable.audio_encoder.chunks(samples), strict=True):
-        np.testing.assert_allclose(other, one, atol=2e-5)
+    with torch.inference_mode():
+        whole = network.audio_encoder(torch.from_numpy(padded_mel(samples))[None])[0].split(200)
+        for one, by_torch, by_numpy in zip(
+            whole, network.audio_features(samples), portable.audio_encoder.chunks(samples), strict=True
+        ):
+            np.testing.assert_allclose(by_torch[0], one, atol=2e-5)
+            np.testing.assert_allclose(by_numpy, one, atol=2e-5)
 
 
 @pytest.mark.parametrize("count", [1, 640, 63999, 64001])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..chunking import FEATURE_FRAMES, Floats, padded_mel
+from ..chunking import FEATURE_FRAMES, Floats, feature_windows, padded_mel
 from ..config import NetworkConfig
 from .ops import area_pool, attend, gelu, gelu_tanh, join_heads, layer_norm, linear_spread, silu, split_heads, unit
 
@@ -160,15 +160,12 @@ class MelEncoder:
     """Samples (N,) -> audio features (200,D) of every chunk."""
 
     def __init__(self, config: NetworkConfig, weights: Weights) -> None:
-        self._sizes, self._weights = config.mel_sizes(), weights
-        self._reach = self._sizes["BLOCKS"] * (self._sizes["KERNEL"] // 2)
+        self._config, self._weights = config, weights
 
     def chunks(self, samples: Floats) -> Iterator[Floats]:
         """Chunk by chunk, each with as much sound around it as the convolutions reach: there are no seams."""
         mel = padded_mel(samples)
-        total = len(mel) // 2
-        for start in range(0, total, FEATURE_FRAMES):
-            low, high = max(0, start - self._reach), min(total, start + FEATURE_FRAMES + self._reach)
+        for low, start, high in feature_windows(len(mel) // 2, self._config):
             features = self._features(mel, low, high)
             yield features[start - low : start - low + FEATURE_FRAMES]
 
@@ -176,7 +173,7 @@ class MelEncoder:
         """Features low .. high of the whole; near those ends, where neighbours are missing, they are not exact."""
         weights = self._weights
         x = silu(self._stem(mel, low, high))
-        for index in range(self._sizes["BLOCKS"]):
+        for index in range(self._config.mel_sizes()["BLOCKS"]):
             block = weights.under(f"blocks.{index}.")
             y = block.norm("norm", _depthwise(x, block["conv.weight"][:, 0], block["conv.bias"]))
             x = x + block.linear("fall", silu(block.linear("rise", y)))
