@@ -128,7 +128,7 @@ def check_blender(environment: Environment) -> None:
                             cwd=ROOT, env=clean_environment({}))
     if answer.returncode:
         reason = (answer.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        raise Stop(f"Blender's module does not start here ({reason}): install the missing system library (on Debian and "
+        raise Stop(f"Blender's module does not start here ({reason}): install the missing system library (on Debian or "
                    f"Ubuntu: {DEBIAN_LIBRARIES}), then run this command again.")
 
 
@@ -202,11 +202,11 @@ def bench(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def picture(options: argparse.Namespace, rest: list[str]) -> None:
-    """Render the README's picture from the demo."""
+    """Render the README's picture, docs/talk.png, from the demo speech."""
     environment = any_environment(["blender"])
     OUT.mkdir(exist_ok=True)
-    environment.run("-m", "artalk_blender", "talk", ROOT / "assets" / "demo_speech.wav",
-                    "--out", OUT / "talk.blend", "--picture", ROOT / "docs" / "talk.png", *rest)
+    environment.run("-m", "artalk_blender", "talk", ROOT / "assets" / "demo_speech.wav", "--out", OUT / "picture.blend")
+    environment.run("addon_tests/tools/readme_picture.py", OUT / "picture.blend", ROOT / "docs" / "talk.png")
 
 
 def build(options: argparse.Namespace, rest: list[str]) -> None:
