@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The training speech: labels, times, shards, augmentation and decoding; synthesisers where they are installed."""
+"""The training speech: labels, times, shards, augmentation and decoding; synthesisers where installed."""
 
 from __future__ import annotations
 
