@@ -60,17 +60,26 @@ class FeatureProjection(nn.Module):
 
 
 class NormalisedWeight(nn.Module):
-    """Weight norm in the spelling of torch's parametrizations: one length per kernel tap."""
+    """Weight norm in the spelling of torch's parametrizations: one length per kernel tap.
+
+    Without gradients the product is kept, since making it takes as long as two layers.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self._product: Tensor | None = None
+        self.register_load_state_dict_post_hook(lambda module, _: setattr(module, "_product", None))
         self.original0 = nn.Parameter(torch.ones(1, 1, _POSITION_TAPS))
         shape = (_WIDTH, _WIDTH // _POSITION_GROUPS, _POSITION_TAPS)
         self.original1 = nn.Parameter(torch.randn(shape) * 0.02)
 
     def forward(self) -> Tensor:
         direction = self.original1
-        return direction * (self.original0 / direction.norm(dim=(0, 1), keepdim=True))
+        if self._product is not None and not torch.is_grad_enabled() and self._product.device == direction.device:
+            return self._product
+        product = direction * (self.original0 / direction.norm(dim=(0, 1), keepdim=True))
+        self._product = None if torch.is_grad_enabled() else product
+        return product
 
 
 class PositionConvolution(nn.Module):

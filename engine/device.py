@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 THREADS_VARIABLE = "ARTALK_THREADS"
+_LOOK_SECONDS = 0.1
 
 
 def check_choice(device: str, precision: str) -> None:
@@ -56,15 +58,13 @@ def set_threads() -> int:
 
 
 def wanted_threads() -> int:
-    """`ARTALK_THREADS`, or the cores that this process may use less those that are busy, at least 1."""
+    """`ARTALK_THREADS`, or the cores that this process may use and nobody else is using now, at least 1."""
     chosen = os.environ.get(THREADS_VARIABLE, "")
     if chosen:
         if not chosen.isdigit() or int(chosen) < 1:
             raise EngineError(f"{THREADS_VARIABLE} is “{chosen}”, not a number of threads.", "Set it to 1 or more.")
         return int(chosen)
-    cores = min(_allowed_cores(), _quota_cores())
-    busy = round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
-    return max(1, cores - busy)
+    return max(1, min(_allowed_cores(), _quota_cores(), _idle_cores()))
 
 
 def _allowed_cores() -> int:
@@ -80,3 +80,21 @@ def _quota_cores() -> int:
         return max(1, int(quota) // int(period))
     except (OSError, ValueError):
         return os.cpu_count() or 1
+
+
+def _idle_cores() -> int:
+    """Cores that are idle just now, looked at for a tenth of a second; all of them where the system does not tell."""
+    before = _idle_seconds()
+    if before is None:
+        return os.cpu_count() or 1
+    time.sleep(_LOOK_SECONDS)
+    after = _idle_seconds()
+    return os.cpu_count() or 1 if after is None else round((after - before) / _LOOK_SECONDS)
+
+
+def _idle_seconds() -> float | None:
+    """Seconds that all cores together have been idle since the machine was started (Linux)."""
+    try:
+        return float(Path("/proc/uptime").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None

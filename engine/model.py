@@ -52,17 +52,18 @@ def load_model(
 ) -> LoadedModel:
     """The default model (None), a published folder or `.pt`, or an `.npz`.
 
-    `backend` is `auto`, `numpy` (the default model's kind only) or `torch`. Raises EngineError in one sentence.
+    `backend` is `numpy` (the default model's kind only), `torch`, or `auto`: numpy for an `.npz` unless a graphics
+    card is asked for, else torch. Raises EngineError in one sentence.
     """
     check_choice(device, precision)
     if backend not in ("auto", "numpy", "torch"):
         raise EngineError(f"There is no backend “{backend}”.", "Choose auto, numpy or torch.")
     name = DEFAULT_NAME if path is None else ""
     file = model_file(path)
-    if file.suffix == ".npz" and backend != "torch":
+    if file.suffix == ".npz" and (backend == "numpy" or (backend == "auto" and device != "cuda")):
         network = PortableNetwork.from_file(file)
         if device == "cuda":
-            raise EngineError("The small model in numpy runs on the processor only.", "Choose the device auto or cpu.",
+            raise EngineError("In numpy a model runs on the processor only.", "Choose the device auto or cpu.",
                               code="unsupported")
         return LoadedModel(name or file.stem, file, network, "cpu")
     if backend == "numpy":

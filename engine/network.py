@@ -85,7 +85,7 @@ class Network(Generator):
         """The state before the first chunk; the history is the codes of a motion of zeros."""
         codes = None
         if style is not None:
-            codes = self.style_encoder(torch.from_numpy(style)[None].to(self.device))
+            codes = self.style_encoder(torch.tensor(style, device=self.device)[None])
         rest = self.pos_embed.new_zeros(1, self.config.frames, self.config.motion_dim)
         bits = self.basic_vae.motion_to_bits(rest)
         features = scale_features(bits, self.config.scales)

@@ -197,19 +197,26 @@ def test_paths_that_lead_nowhere(tmp_path: Path):
 @pytest.mark.parametrize(("choice", "sentence"), [
     ({"device": "tpu"}, "no device “tpu”"), ({"precision": "fp8"}, "no precision “fp8”"),
     ({"precision": "bf16"}, "bf16 is not supported yet"), ({"backend": "jax"}, "no backend “jax”"),
-    ({"device": "cuda"}, "processor only"),
+    ({"device": "cuda", "backend": "numpy"}, "processor only"),
 ])
 def test_choices_are_never_ignored(model: Path, choice: dict[str, str], sentence: str):
     with pytest.raises(EngineError, match=sentence):
         load_model(model, **choice)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card")
+def test_a_missing_graphics_card_is_said(model: Path):
+    with pytest.raises(EngineError, match="cannot use a graphics card"):
+        load_model(model, device="cuda")
+
+
 def test_threads_leave_busy_cores_alone(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv(device.THREADS_VARIABLE, raising=False)
+    assert 1 <= device.wanted_threads() <= (os.cpu_count() or 1)
     monkeypatch.setattr(device, "_allowed_cores", lambda: 4)
     monkeypatch.setattr(device, "_quota_cores", lambda: 8)
-    for load, threads in ((0.0, 4), (1.2, 3), (9.0, 1)):
-        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0), raising=False)
+    for idle, threads in ((64, 4), (3, 3), (0, 1)):
+        monkeypatch.setattr(device, "_idle_cores", lambda idle=idle: idle)
         assert device.wanted_threads() == threads
     monkeypatch.setenv(device.THREADS_VARIABLE, "2")
     assert device.wanted_threads() == 2

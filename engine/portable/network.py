@@ -73,7 +73,7 @@ class PortableNetwork:
     def __init__(self, config: NetworkConfig, arrays: Arrays, name: str) -> None:
         if config.audio_encoder != "mel":
             raise EngineError(f"“{name}” hears through {config.audio_encoder}, which needs torch.",
-                              "Set up the full engine for it.", code="unsupported")
+                              "Open it with the torch backend.", code="unsupported")
         check_arrays(arrays, config, name)
         self.config = config
         self._weights = weights = Weights(arrays)
