@@ -6,12 +6,15 @@ Boundary: numpy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .assemble import Head
-from .fields import Solver, symmetric
+from .fields import Solver, smoothstep, symmetric
 from .primitives import Array
 from .sdf import EYE
+from .surface import BROW
 
 UPPER_FOLLOW = np.array([1.0, 0.93, 0.72, 0.42, 0.17, 0.06])
 LOWER_FOLLOW = np.array([1.0, 0.85, 0.55, 0.28, 0.10, 0.03])
@@ -70,8 +73,21 @@ class EyeStage:
         flat, first = np.unique(flat, return_index=True)
         return self.solver.field(flat, disp[first], np.setdiff1d(self.outside, flat))
 
+    def brow(self, move: Callable[[Array], Array], middle: tuple[float, float]) -> Array:
+        """Symmetric field that moves the brow; `move` maps 0 (inner end) .. 1 (outer) to (N,3), `middle` = (y, z)
+        is what the skin between the brows does."""
+        head, p = self.head, self.head.points
+        index = self.rings[6:9, BROW]
+        value = np.broadcast_to(move(np.linspace(0, 1, len(BROW))), (*index.shape, 3)).reshape(-1, 3)
+        glabella = np.flatnonzero((np.abs(p[:, 0]) < 4) & (np.abs(p[:, 1] - 20) < 4) & (p[:, 2] > 80))
+        fixed = np.linalg.norm((np.abs(p) * [1, 0, 0] + p * [0, 1, 1] - [26, 24, 88]) / [1.3, 1, 1.6], axis=1) > 36
+        close = np.concatenate([self.rings[:3].ravel(), self.inner.ravel()])
+        fixed[close] = fixed[head.mirror[close]] = True
+        return self._mirrored(np.concatenate([index.ravel(), glabella]),
+                              np.concatenate([value, np.tile([0.0, *middle], (len(glabella), 1))]), fixed)
+
     def spots(self, spots: list[tuple[tuple[float, float, float], float, tuple[float, float, float]]], reach: float,
-              lids: float = 0.0, lids_free: bool = False) -> Array:
+              lids_free: bool = False) -> Array:
         """Symmetric field of spot handles; everything further than `reach` from all of them is fixed."""
         p, head = self.head.points, self.head
         skin = np.isin(np.arange(len(p)), head.tables["skin"])
@@ -83,18 +99,21 @@ class EyeStage:
             found = np.flatnonzero(skin & (far < radius) & (p[:, 0] > -1e-9))
             index.append(found)
             value.append(np.tile(np.asarray(move, float), (len(found), 1)))
-        left, disp = np.concatenate(index), np.concatenate(value)
-        left, first = np.unique(left, return_index=True)
-        disp = disp[first]
-        disp[np.abs(p[left, 0]) < 1e-9, 0] = 0.0
-        both = np.concatenate([left, head.mirror[left]])
         fixed = nearest > reach
         if not lids_free:
             close = np.concatenate([self.rings[:3].ravel(), self.inner.ravel()])
             fixed[close] = fixed[head.mirror[close]] = True
+        return self._mirrored(np.concatenate(index), np.concatenate(value), fixed)
+
+    def _mirrored(self, index: np.ndarray, value: Array, fixed: np.ndarray) -> Array:
+        head = self.head
+        left, first = np.unique(index, return_index=True)
+        disp = value[first]
+        disp[np.abs(head.points[left, 0]) < 1e-9, 0] = 0.0
+        both = np.concatenate([left, head.mirror[left]])
         fixed[both] = False
-        out = self.solver.field(both, np.concatenate([disp, disp * [-1, 1, 1]]), np.flatnonzero(fixed & self.solver.skin))
-        return symmetric(head, out)
+        anchors = np.flatnonzero(fixed & self.solver.skin)
+        return symmetric(head, self.solver.field(both, np.concatenate([disp, disp * [-1, 1, 1]]), anchors))
 
     def gaze(self, pitch: float, yaw: float) -> Array:
         """The left eyeball turned about its centre (radians; +pitch down, +yaw to the head's left)."""
@@ -118,19 +137,16 @@ def eye_shapes(stage: EyeStage) -> dict[str, Array]:
         "eyeLookIn": stage.gaze(*GAZE["In"]), "eyeLookOut": stage.gaze(*GAZE["Out"]),
     }
     positive = (stage.head.points[:, 0] > 0)[:, None]
-    inner, middle, outer = (11, 20, 95), (27, 25, 92), (43, 23, 82)
-    soft = np.clip(0.5 + stage.head.points[:, :1] / 14.0, 0.0, 1.0)
-    soft = soft * soft * (3 - 2 * soft)
+    soft = smoothstep(stage.head.points[:, :1], -7, 7)
     squeeze = stage.spots([((37, -24, 79), 5, (0.3, 1.8, 0.9))], 22, lids_free=True)
     left["eyeSquint"] = left["eyeSquint"] + squeeze * positive
-    down = stage.spots([(inner, 5, (-2.0, -4.6, 1.0)), (middle, 5, (-0.8, -4.0, 0.8)), (outer, 5, (0, -2.2, 0.3)),
-                        ((0, 12, 96), 5, (0, -2.2, 0.6))], 24)
-    up = stage.spots([(outer, 6, (0.2, 6.0, -0.8)), (middle, 4, (0, 3.6, 0.0)), ((0, 20, 96), 8, (0, 0, 0))], 32)
+    down = stage.brow(lambda u: np.stack([-1.8 * (1 - u), -4.6 + 2.6 * u, 0.9 * (1 - u)], 1), (-2.8, 0.8))
+    up = stage.brow(lambda u: np.stack([0.4 * u, 6.2 * smoothstep(u, -0.1, 0.75), -0.4 - 0.6 * u], 1), (0.0, 0.0))
     sneer = stage.spots([((14, -38, 97), 5, (0.8, 2.8, 0.6)), ((12, -20, 92), 4, (0.2, 2.2, 0.8)),
                          ((20, -49, 90), 4, (0.6, 2.2, 0.4))], 16)
     left |= {"browDown": down * soft, "browOuterUp": up * soft, "noseSneer": sneer * soft}
-    out = {"browInnerUp": stage.spots([((4, 21, 96), 6, (0, 6.4, -0.4)), ((12, 21, 95), 5, (0.3, 6.6, -0.2)),
-                                       (middle, 4, (0.2, 2.6, 0.0))], 34)}
+    out = {"browInnerUp": stage.brow(lambda u: np.stack([0.3 * (1 - u), 6.8 * (1 - u) ** 1.3, -0.4 * (1 - u)], 1),
+                                     (6.0, -0.4))}
     for name, field in left.items():
         out[f"{name}Left"], out[f"{name}Right"] = field, field[mirror] * [-1, 1, 1]
     return out

@@ -51,7 +51,7 @@ def _affine(points: Array) -> list[Array]:
 def _handles(points: Array) -> list[Array]:
     out = []
     for centre, reach, move in HANDLES:
-        c, r, m = np.array(centre, float), np.array(reach, float), np.array(move, float)
+        c, r, m = np.array(centre, float), np.array(reach, float), 0.75 * np.array(move, float)
         field = _blend(points, c, r)[:, None] * m
         if c[0] > 0:
             field = field + _blend(points * [-1, 1, 1], c, r)[:, None] * m * [-1, 1, 1]
@@ -86,8 +86,8 @@ def _modes(head: Head, rng: np.random.Generator, count: int) -> list[Array]:
     """Random smooth displacement fields in space, shorter and weaker one after the other."""
     out = []
     for k in range(count):
-        wave = 150.0 / (1 + k / 14.0) ** 0.55
-        size = 1.35 / (1 + k / 10.0) ** 0.75
+        wave = 170.0 / (1 + k / 16.0) ** 0.5
+        size = 0.32 / (1 + k / 10.0) ** 0.75
         even = k % 6 != 5  # one in six is a left-right difference, smaller still
         field = np.zeros_like(head.points)
         for _ in range(6):

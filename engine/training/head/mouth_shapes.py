@@ -64,7 +64,7 @@ class MouthStage:
 
     def _anchors(self) -> np.ndarray:
         p = self.head.points
-        away = np.linalg.norm((p - [0, -68, 92]) * [1.0, 1.0, 0.8], axis=1) > 60
+        away = np.linalg.norm((p - [0, -68, 92]) * [1.0, 1.0, 0.8], axis=1) > 76
         nose = self.head.tables["nose"][:18].ravel()
         fixed = away | (p[:, 1] > -14)
         fixed[nose] = fixed[self.head.mirror[nose]] = True
@@ -106,16 +106,16 @@ class MouthStage:
 
 
 def _smile(q: Lips) -> Array:
-    b = bump(q.middle, 0.55)
-    red = np.where(q.ring > 0, 1 - 0.06 * q.ring, 1.0)
-    thin = q.middle * 0.35 * (q.seal[..., 1] - q.points[..., 1]) * 0.5
-    return stack(6.2 * b * red + 0.06 * q.seal[..., 0], 5.2 * b + 0.3 + thin, -3.9 * b - 0.9 * q.middle)
+    out = (1 - q.middle).clip(0)
+    thin = q.middle * 0.2 * (q.seal[..., 1] - q.points[..., 1])
+    return stack(6.3 * out + 0.05 * q.points[..., 0] * q.middle, 5.4 * out**1.8 - 0.3 + thin,
+                 -3.6 * out**1.4 - 1.2 * q.middle)
 
 
 def _stretch(q: Lips) -> Array:
-    b = bump(q.middle, 0.6)
+    out = (1 - q.middle).clip(0)
     thin = 0.22 * (q.seal[..., 1] - q.points[..., 1]) * q.middle
-    return stack(6.8 * b + 0.05 * q.seal[..., 0], -1.2 * b + thin, -3.6 * b - 0.8 * q.middle)
+    return stack(7.0 * out, -1.0 * out**1.5 + thin, -3.2 * out**1.4 - 1.0 * q.middle)
 
 
 def _pucker(q: Lips) -> Array:
@@ -202,8 +202,7 @@ def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
     head = stage.head
     cheek, puff, chin = (37, -40, 74), (44, -58, 66), (0, -97, 92)
     pairs = {
-        "mouthSmile": stage.solve(_smile, [(cheek, 6, (2.0, 3.4, 1.4)), ((48, -28, 64), 5, (0.8, 1.8, 0.8)),
-                                           ((41, -66, 70), 4, (3.4, 2.6, -0.6))]),
+        "mouthSmile": stage.solve(_smile, [(cheek, 7, (1.8, 3.6, 2.0)), ((44, -26, 70), 5, (0.8, 1.8, 1.0))]),
         "mouthFrown": stage.solve(_frown, [((34, -84, 74), 4, (0.4, -2.2, 0.0))]),
         "mouthDimple": stage.solve(_dimple),
         "mouthStretch": stage.solve(_stretch, [((42, -74, 66), 5, (2.8, -0.8, -0.4))]),
@@ -217,8 +216,8 @@ def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
         "mouthRollLower": stage.solve(_roll(False)), "mouthRollUpper": stage.solve(_roll(True)),
         "mouthShrugLower": stage.solve(_shrug_lower, [(chin, 7, (0, 2.6, 0.8))]),
         "mouthShrugUpper": stage.solve(_shrug_upper),
-        "cheekPuff": stage.solve(_puff, [(puff, 8, (5.5, 0.0, 5.0)), ((30, -54, 85), 4, (2.0, 0.5, 3.8)),
-                                         ((36, -80, 72), 4, (2.5, -0.5, 3.0))]),
+        "cheekPuff": stage.solve(_puff, [(puff, 7, (6.5, 0.0, 5.5)), ((30, -52, 85), 3, (2.6, 0.6, 4.2)),
+                                         ((36, -80, 72), 3, (3.0, -0.6, 3.4))]),
     }
     for name, field in pairs.items():
         out[f"{name}Left"], out[f"{name}Right"] = split(head, field)

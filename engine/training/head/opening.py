@@ -13,6 +13,8 @@ from .primitives import Array
 from .rig import JAW, JOINTS
 
 FEATURES = 36
+SINE = 9 + 7  # R_jaw[2,1] = sin(angle)
+NARROW = 0.11  # share by which the mouth narrows at jawOpen 1
 COSINE = (9 + 4, 9 + 8)  # R_jaw[1,1] - 1 and R_jaw[2,2] - 1, both cos(angle) - 1 for a pure opening
 MEET = 0.30  # closed lips follow this share of the jaw's way
 
@@ -63,6 +65,9 @@ def close_fields(stage: MouthStage, jaw: Array) -> tuple[Array, Array]:
     field = spread(bend, 0.15)
     for feature in COSINE:
         posedirs[:, :, feature] = -0.5 * field
+    # straight inwards: a turn about x leaves it as it is, so the lips still close
+    drawn = stage.solve(lambda q: stack(-NARROW * q.points[..., 0], 0, 0), free=free)
+    posedirs[:, :, SINE] = drawn / np.sin(OPEN)
     return spread(close, 0.12), posedirs
 
 

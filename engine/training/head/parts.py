@@ -126,9 +126,9 @@ def add_bag(half: Half, head: HalfHead) -> None:
     seam[:, 2] = 50.0 + 6.0 * (seam[:, 0] / 24.0) ** 2
     back = half.add(seam)
     grid = np.vstack([seal_index, index])
-    half.sheet(grid, "mouth", flip=True)
-    half.sheet(np.vstack([index[-1, :17], back]), "mouth", flip=True)
-    half.sheet(np.vstack([index[-1, 16:], back[::-1]]), "mouth", flip=True)
+    half.sheet(grid, "mouth")
+    half.sheet(np.vstack([index[-1, :17], back]), "mouth")
+    half.sheet(np.vstack([index[-1, 16:], back[::-1]]), "mouth")
     half.tables["bag"], half.tables["bag_back"] = index, back
 
 
@@ -152,7 +152,7 @@ def add_eye(half: Half) -> None:
 
 def add_teeth(half: Half) -> None:
     """Two simple arches, three rows each: gum, middle, edge."""
-    u = np.linspace(0, 1.15, TEETH_HALF + 1)
+    u = np.linspace(0, 1.4, TEETH_HALF + 1)
     for name, rows, depth in (("teeth_upper", ((-61.0, 0.6), (-66.0, 0.9), (-69.9, 0.0)), 0.0),
                               ("teeth_lower", ((-79.0, 0.2), (-74.5, 0.5), (-70.6, -0.3)), 1.6)):
         grid = np.stack([np.stack([27.5 * np.sin(u) * (1 - depth / 40), np.full_like(u, y) + 0.6 * (1 - np.cos(u)),
