@@ -11,13 +11,15 @@ import numpy as np
 from mathutils import Vector
 
 from .head.build import Head
+from .head.materials import make_material
 from .motion.timing import split_rate
 
 FIRST_FRAME = 1
 _LENS = 85.0  # mm: the portrait lens
 _SENSOR = 36.0
-_MARGIN = 1.16  # picture height over head height
-_BACKGROUND = (0.082, 0.092, 0.105)
+_ABOVE, _BELOW = 0.10, -0.09  # of the head's height: air over it, and how much of the neck's open end is cut off
+_BOWL_STEPS = 33
+_BACKGROUND = (0.115, 0.128, 0.140)
 _LIGHTS = (
     # name, direction from the face, size and power by head heights
     ("Key", (-0.75, -1.0, 0.75), 1.6, 11.0),
@@ -45,7 +47,8 @@ def set_the_stage(scene: Any, head: Head) -> None:
     low, high = head_bounds(head)
     centre = 0.5 * (low + high)
     height = float(high[2] - low[2])
-    _add_camera(scene, centre, height, float(high[0] - low[0]))
+    _add_camera(scene, low, high)
+    _add_backdrop(scene, centre, height)
     for light in _LIGHTS:
         _add_light(scene, centre, height, *light)
     _set_look(scene)
@@ -66,18 +69,37 @@ def _aim(thing: Any, target: Any) -> None:
     thing.rotation_euler = (Vector(target) - thing.location).to_track_quat("-Z", "Y").to_euler()
 
 
-def _add_camera(scene: Any, centre: np.ndarray, height: float, width: float) -> None:
-    """A portrait from the front, far enough not to distort the face."""
+def _add_camera(scene: Any, low: np.ndarray, high: np.ndarray) -> None:
+    """A portrait from the front, far enough not to distort the face; the neck's open end is outside."""
+    height = float(high[2] - low[2])
+    top, bottom = high[2] + _ABOVE * height, low[2] - _BELOW * height
     data = bpy.data.cameras.new("Camera")
     data.lens, data.sensor_width = _LENS, _SENSOR
-    half_angle = atan(0.5 * _SENSOR / _LENS)
-    distance = 0.5 * _MARGIN * max(height, width) / tan(half_angle)
+    distance = 0.5 * (top - bottom) / tan(atan(0.5 * _SENSOR / _LENS))
     data.clip_start = 0.05 * distance
     camera = bpy.data.objects.new("Camera", data)
-    camera.location = (centre[0], centre[1] - distance, centre[2])
-    _aim(camera, centre)
+    # measured from the middle of the head's depth
+    target = (0.5 * (low[0] + high[0]), 0.5 * (low[1] + high[1]), 0.5 * (top + bottom))
+    camera.location = (target[0], target[1] - distance, target[2])
+    _aim(camera, target)
     scene.collection.objects.link(camera)
     scene.camera = camera
+
+
+def _add_backdrop(scene: Any, centre: np.ndarray, height: float) -> None:
+    """A shallow bowl behind the head: its normals turn, so the studio light falls off softly towards the edges."""
+    steps = np.linspace(-1.0, 1.0, _BOWL_STEPS)
+    x, z = np.meshgrid(steps, steps)
+    points = np.stack([3.0 * x, 1.5 - 1.2 * (x * x + z * z), 3.0 * z], -1).reshape(-1, 3) * height + centre
+    corner = (np.arange(_BOWL_STEPS - 1) + _BOWL_STEPS * np.arange(_BOWL_STEPS - 1)[:, None]).ravel()
+    faces = np.stack([corner, corner + 1, corner + _BOWL_STEPS + 1, corner + _BOWL_STEPS], 1)
+    mesh = bpy.data.meshes.new("Backdrop")
+    mesh.from_pydata(points.tolist(), [], faces.tolist())
+    mesh.shade_smooth()
+    mesh.materials.append(make_material("backdrop"))
+    backdrop = bpy.data.objects.new("Backdrop", mesh)
+    backdrop.hide_select = True  # it must not be what one grabs when one means the head
+    scene.collection.objects.link(backdrop)
 
 
 def _add_light(scene: Any, centre: np.ndarray, height: float, name: str, direction: tuple[float, float, float],
@@ -98,7 +120,7 @@ def _set_look(scene: Any) -> None:
     scene.view_settings.view_transform = "Standard"
     scene.render.resolution_x = scene.render.resolution_y = 512
     scene.render.resolution_percentage = 100
-    scene.display.render_aa = "8"
+    scene.display.render_aa = "5"
     _shade(scene.display.shading)
     world = scene.world or bpy.data.worlds.new("World")
     scene.world = world
@@ -114,7 +136,7 @@ def _shade(shading: Any) -> None:
     shading.show_cavity = True
     shading.cavity_type = "BOTH"
     shading.cavity_ridge_factor, shading.cavity_valley_factor = 0.25, 0.9
-    shading.curvature_ridge_factor, shading.curvature_valley_factor = 0.35, 0.35
+    shading.curvature_ridge_factor, shading.curvature_valley_factor = 0.2, 0.35
     shading.show_specular_highlight = True
     shading.show_object_outline = False
     shading.background_type = "VIEWPORT"

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from artalk_blender.engine.flame.skinning import rotation_matrices
+
 from artalk_blender.motion.process import ProcessSettings, axis_angle_to_quaternions, joint_shift, process_motion
 
 
@@ -22,7 +22,9 @@ def matrices(quaternions: np.ndarray) -> np.ndarray:
 
 
 def test_quaternions_are_flames_rotations():
-    vectors = np.concatenate([np.random.default_rng(1).normal(0, 1.5, (50, 3)), np.zeros((1, 3)), np.full((1, 3), 1e-9)])
+    random = np.random.default_rng(1).normal(0, 1.5, (50, 3))
+    vectors = np.concatenate([random, np.zeros((1, 3)), np.full((1, 3), 1e-9)])
+    vectors = np.concatenate([random, np.zeros((1, 3)), np.full((1, 3), 1e-9)])
     assert np.abs(matrices(axis_angle_to_quaternions(vectors)) - rotation_matrices(vectors)).max() < 1e-6
 
 

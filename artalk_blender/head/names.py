@@ -27,22 +27,23 @@ class Look:
     roughness: float
 
 
-_SKIN = Look((0.62, 0.40, 0.31), 0.55)
+_SKIN = Look((0.72, 0.475, 0.375), 0.5)
 # the first entry whose word is in a material's name is taken, so narrower words stand first
 _LOOKS: tuple[tuple[str, Look], ...] = (
-    ("pupil", Look((0.006, 0.006, 0.007), 0.1)),
-    ("iris", Look((0.070, 0.150, 0.190), 0.2)),
+    ("pupil", Look((0.006, 0.006, 0.007), 0.7)),
+    ("iris", Look((0.070, 0.150, 0.190), 0.45)),
     ("sclera", Look((0.80, 0.78, 0.75), 0.2)),
     ("eye_white", Look((0.80, 0.78, 0.75), 0.2)),
     ("brow", Look((0.090, 0.050, 0.032), 0.8)),
     ("lash", Look((0.030, 0.020, 0.016), 0.8)),
-    ("lip", Look((0.50, 0.195, 0.170), 0.40)),
+    ("lip", Look((0.54, 0.200, 0.180), 0.38)),
     ("teeth", Look((0.80, 0.76, 0.66), 0.25)),
     ("tooth", Look((0.80, 0.76, 0.66), 0.25)),
     ("gum", Look((0.42, 0.14, 0.13), 0.4)),
     ("tongue", Look((0.48, 0.16, 0.15), 0.4)),
     ("mouth", Look((0.16, 0.040, 0.036), 0.6)),
     ("nostril", Look((0.20, 0.085, 0.065), 0.7)),
+    ("backdrop", Look((0.150, 0.170, 0.195), 1.0)),
     ("hair", Look((0.060, 0.038, 0.028), 0.7)),
 )
 
