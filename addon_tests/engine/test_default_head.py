@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shipped default head: sizes, symmetry, closed lips and lids, weights, and that its program still makes it."""
+"""The shipped default head: sizes, symmetry, closed lips and lids, weights; its program still makes it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,34 @@ from engine.training.head.sdf import EYE, EYE_RADIUS
 
 PATH = Path(__file__).parents[2] / "assets" / "default_head.npz"
 OPEN = 0.26  # radians of the jaw bone at jawOpen 1
-CLOSED = (
-    "mouthPucker mouthSmileLeft mouthSmileRight mouthFrownLeft mouthFrownRight mouthDimpleLeft mouthDimpleRight "
-    "mouthStretchLeft mouthStretchRight mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper "
-    "mouthPressLeft mouthPressRight mouthLeft mouthRight jawForward jawLeft jawRight cheekPuff "
-    "cheekSquintLeft cheekSquintRight noseSneerLeft noseSneerRight tongueOut"
-).split()
+CLOSED = [
+    "mouthPucker",
+    "mouthSmileLeft",
+    "mouthSmileRight",
+    "mouthFrownLeft",
+    "mouthFrownRight",
+    "mouthDimpleLeft",
+    "mouthDimpleRight",
+    "mouthStretchLeft",
+    "mouthStretchRight",
+    "mouthRollLower",
+    "mouthRollUpper",
+    "mouthShrugLower",
+    "mouthShrugUpper",
+    "mouthPressLeft",
+    "mouthPressRight",
+    "mouthLeft",
+    "mouthRight",
+    "jawForward",
+    "jawLeft",
+    "jawRight",
+    "cheekPuff",
+    "cheekSquintLeft",
+    "cheekSquintRight",
+    "noseSneerLeft",
+    "noseSneerRight",
+    "tongueOut",
+]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +66,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def seal(made):
-    """Pairs (16,2) of vertices of the left half that lie on each other, upper and lower lip, middle to corner."""
+    """Pairs (16,2) of vertices of the left half that lie on each other, from the middle to the corner."""
     ring = made.tables["mouth"][0]
     return np.stack([ring[:16], ring[:16:-1]], 1)
 
@@ -64,15 +86,29 @@ def both(name, value=1.0):
 
 
 def test_sizes_and_types(arrays):
-    wanted = {"v_template": (5023, 3), "shapedirs": (5023, 3, 400), "posedirs": (5023, 3, 36), "weights": (5023, 5),
-              "J_regressor": (5, 5023), "kintree_table": (2, 5), "full_lmk_faces_idx_with_eye": (1, 70),
-              "full_lmk_bary_coords_with_eye": (1, 70, 3), "expression_names": (100,)}
+    wanted = {
+        "v_template": (5023, 3),
+        "shapedirs": (5023, 3, 400),
+        "posedirs": (5023, 3, 36),
+        "weights": (5023, 5),
+        "J_regressor": (5, 5023),
+        "kintree_table": (2, 5),
+        "full_lmk_faces_idx_with_eye": (1, 70),
+        "full_lmk_bary_coords_with_eye": (1, 70, 3),
+        "expression_names": (100,),
+    }
     assert {name: arrays[name].shape for name in wanted} == wanted
     assert arrays["f"].shape == (2 * len(arrays["f_quads"]), 3)
     assert arrays["face_material"].shape == (len(arrays["f_quads"]),)
     assert arrays["kintree_table"].tolist() == [[-1, 0, 1, 1, 1], [0, 1, 2, 3, 4]]
     assert arrays["expression_names"][[0, 17, 18, 51, 52, 99]].tolist() == [
-        "eyeBlinkLeft", "jawOpen", "mouthClose", "tongueOut", "corrective_00", "corrective_47"]
+        "eyeBlinkLeft",
+        "jawOpen",
+        "mouthClose",
+        "tongueOut",
+        "corrective_00",
+        "corrective_47",
+    ]
     for name, value in arrays.items():
         if value.dtype.kind == "f":
             assert np.isfinite(value).all(), name
@@ -156,8 +192,17 @@ def test_jaw_opens_and_matches_its_linear_twin(head):
     np.testing.assert_allclose(posed(head, {"jawOpen": 1.0}), posed(head, jaw=OPEN), atol=0.05)
 
 
-@pytest.mark.parametrize("extra", [{}, {"mouthPucker": 1.0}, {"mouthFunnel": 1.0}, both("mouthSmile"), both("mouthStretch"),
-                                   {"mouthPucker": 0.5, "mouthFunnel": 0.5}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"mouthPucker": 1.0},
+        {"mouthFunnel": 1.0},
+        both("mouthSmile"),
+        both("mouthStretch"),
+        {"mouthPucker": 0.5, "mouthFunnel": 0.5},
+    ],
+)
 def test_lips_never_cross(head, seal, extra):
     for degrees in range(0, 21, 4):
         v = posed(head, extra, jaw=np.radians(degrees))
@@ -166,8 +211,14 @@ def test_lips_never_cross(head, seal, extra):
 
 def test_opening_shapes_open(head):
     motion = np.zeros((4, 106), np.float32)
-    for row, names in enumerate((["mouthFunnel"], ["mouthLowerDownLeft", "mouthLowerDownRight"],
-                                 ["mouthUpperUpLeft", "mouthUpperUpRight"], ["mouthPucker"])):
+    for row, names in enumerate(
+        (
+            ["mouthFunnel"],
+            ["mouthLowerDownLeft", "mouthLowerDownRight"],
+            ["mouthUpperUpLeft", "mouthUpperUpRight"],
+            ["mouthPucker"],
+        )
+    ):
         for name in names:
             motion[row, head.expression_names.index(name)] = 1
     curves = lip_curves(head, motion)

@@ -35,8 +35,18 @@ def make_head(field: HeadField | None = None) -> Head:
     half = Half(points=list(skin.points), quads=[tuple(q) for q in skin.skin.quads.tolist()])
     lip = {v for ring in skin.skin.mouth[:5] for v in ring.tolist()}
     brow = {v for ring in skin.skin.eye[6:9] for v in ring[BROW].tolist()}
-    names = ("hair" if hair else "lips" if set(q) <= lip else "brows" if set(q) <= brow else "skin"
-             for q, hair in zip(half.quads, skin.skin.hair, strict=True))
+    names = (
+        "hair"
+        if hair
+        else "nostrils"
+        if dark
+        else "lips"
+        if set(q) <= lip
+        else "brows"
+        if set(q) <= brow
+        else "skin"
+        for q, hair, dark in zip(half.quads, skin.skin.hair, skin.dark, strict=True)
+    )
     half.material = [MATERIALS.index(name) for name in names]
     add_ear(half, skin)
     add_lids(half, skin)
@@ -44,8 +54,14 @@ def make_head(field: HeadField | None = None) -> Head:
     add_eye(half)
     add_teeth(half)
     add_tongue(half)
-    half.tables.update(mouth=skin.skin.mouth, eye=skin.skin.eye, neck=skin.skin.neck, nose=skin.skin.nose,
-                       ear_hole=skin.hole, skin=np.arange(len(skin.points)))
+    half.tables.update(
+        mouth=skin.skin.mouth,
+        eye=skin.skin.eye,
+        neck=skin.skin.neck,
+        nose=skin.skin.nose,
+        ear_hole=skin.hole,
+        skin=np.arange(len(skin.points)),
+    )
     return _mirrored(half)
 
 

@@ -23,16 +23,60 @@ from .parts import COLOURS, MATERIALS
 from .primitives import Array
 from .rig import PARENTS, joint_regressor, skin_weights
 
-NAMES = (
-    "eyeBlinkLeft eyeLookDownLeft eyeLookInLeft eyeLookOutLeft eyeLookUpLeft eyeSquintLeft eyeWideLeft "
-    "eyeBlinkRight eyeLookDownRight eyeLookInRight eyeLookOutRight eyeLookUpRight eyeSquintRight eyeWideRight "
-    "jawForward jawRight jawLeft jawOpen mouthClose mouthFunnel mouthPucker mouthRight mouthLeft "
-    "mouthSmileLeft mouthSmileRight mouthFrownLeft mouthFrownRight mouthDimpleLeft mouthDimpleRight "
-    "mouthStretchLeft mouthStretchRight mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper "
-    "mouthPressLeft mouthPressRight mouthLowerDownLeft mouthLowerDownRight mouthUpperUpLeft mouthUpperUpRight "
-    "browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight "
-    "cheekPuff cheekSquintLeft cheekSquintRight noseSneerLeft noseSneerRight tongueOut"
-).split()
+NAMES = [
+    "eyeBlinkLeft",
+    "eyeLookDownLeft",
+    "eyeLookInLeft",
+    "eyeLookOutLeft",
+    "eyeLookUpLeft",
+    "eyeSquintLeft",
+    "eyeWideLeft",
+    "eyeBlinkRight",
+    "eyeLookDownRight",
+    "eyeLookInRight",
+    "eyeLookOutRight",
+    "eyeLookUpRight",
+    "eyeSquintRight",
+    "eyeWideRight",
+    "jawForward",
+    "jawRight",
+    "jawLeft",
+    "jawOpen",
+    "mouthClose",
+    "mouthFunnel",
+    "mouthPucker",
+    "mouthRight",
+    "mouthLeft",
+    "mouthSmileLeft",
+    "mouthSmileRight",
+    "mouthFrownLeft",
+    "mouthFrownRight",
+    "mouthDimpleLeft",
+    "mouthDimpleRight",
+    "mouthStretchLeft",
+    "mouthStretchRight",
+    "mouthRollLower",
+    "mouthRollUpper",
+    "mouthShrugLower",
+    "mouthShrugUpper",
+    "mouthPressLeft",
+    "mouthPressRight",
+    "mouthLowerDownLeft",
+    "mouthLowerDownRight",
+    "mouthUpperUpLeft",
+    "mouthUpperUpRight",
+    "browDownLeft",
+    "browDownRight",
+    "browInnerUp",
+    "browOuterUpLeft",
+    "browOuterUpRight",
+    "cheekPuff",
+    "cheekSquintLeft",
+    "cheekSquintRight",
+    "noseSneerLeft",
+    "noseSneerRight",
+    "tongueOut",
+]
 CORRECTIVES = 48
 ROUND = 2.0**-16  # metres; 15 micrometres, below anything seen, and it lets the file deflate
 
@@ -69,14 +113,18 @@ def arrays() -> dict[str, np.ndarray]:
     shapedirs = np.concatenate([rounded(identity), rounded(expression)], axis=2)
     return {
         "v_template": (head.points / 1000.0).astype(np.float32),
-        "f": triangles.astype(np.int32), "f_quads": head.quads.astype(np.int32),
-        "shapedirs": shapedirs, "posedirs": rounded(posedirs, ROUND / 4),
-        "J_regressor": regressor.astype(np.float32), "weights": weights.astype(np.float32),
+        "f": triangles.astype(np.int32),
+        "f_quads": head.quads.astype(np.int32),
+        "shapedirs": shapedirs,
+        "posedirs": rounded(posedirs, ROUND / 4),
+        "J_regressor": regressor.astype(np.float32),
+        "weights": weights.astype(np.float32),
         "kintree_table": np.stack([PARENTS, np.arange(5)]).astype(np.int64),
         "full_lmk_faces_idx_with_eye": faces[None].astype(np.int64),
         "full_lmk_bary_coords_with_eye": bary[None].astype(np.float32),
         "expression_names": np.array([*NAMES, *(f"corrective_{k:02d}" for k in range(CORRECTIVES))]),
-        "face_material": head.material, "material_names": np.array(MATERIALS),
+        "face_material": head.material,
+        "material_names": np.array(MATERIALS),
         "material_colors": np.array([COLOURS[name] for name in MATERIALS], np.float32),
     }
 
@@ -87,7 +135,13 @@ def write(path: Path, content: dict[str, np.ndarray]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(content):
             buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(content[name]), version=(1, 0), allow_pickle=False)
+            np.lib.format.write_array(
+                buffer, np.ascontiguousarray(content[name]), version=(1, 0), allow_pickle=False
+            )
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, 0o644 << 16, 3
+            entry.compress_type, entry.external_attr, entry.create_system = (
+                zipfile.ZIP_DEFLATED,
+                0o644 << 16,
+                3,
+            )
             archive.writestr(entry, buffer.getvalue())

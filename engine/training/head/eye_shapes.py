@@ -19,8 +19,12 @@ from .surface import BROW
 UPPER_FOLLOW = np.array([1.0, 0.93, 0.72, 0.42, 0.17, 0.06])
 LOWER_FOLLOW = np.array([1.0, 0.85, 0.55, 0.28, 0.10, 0.03])
 MEET = 0.15  # where the lids meet, from the lower margin upwards
-GAZE = {"Down": (np.radians(24), 0.0), "Up": (np.radians(-22), 0.0), "In": (0.0, np.radians(-30)),
-        "Out": (0.0, np.radians(30))}
+GAZE = {
+    "Down": (np.radians(24), 0.0),
+    "Up": (np.radians(-22), 0.0),
+    "In": (0.0, np.radians(-30)),
+    "Out": (0.0, np.radians(30)),
+}
 
 
 def _elevation(p: Array) -> Array:
@@ -74,20 +78,33 @@ class EyeStage:
         return self.solver.field(flat, disp[first], np.setdiff1d(self.outside, flat))
 
     def brow(self, move: Callable[[Array], Array], middle: tuple[float, float]) -> Array:
-        """Symmetric field that moves the brow; `move` maps 0 (inner end) .. 1 (outer) to (N,3), `middle` = (y, z)
-        is what the skin between the brows does."""
+        """Symmetric field that moves the brow.
+
+        `move` maps 0 (inner end) .. 1 (outer end) to displacements (N,3); `middle` = (y, z)
+        is what the skin between the brows does.
+        """
         head, p = self.head, self.head.points
         index = self.rings[6:9, BROW]
         value = np.broadcast_to(move(np.linspace(0, 1, len(BROW))), (*index.shape, 3)).reshape(-1, 3)
         glabella = np.flatnonzero((np.abs(p[:, 0]) < 4) & (np.abs(p[:, 1] - 20) < 4) & (p[:, 2] > 80))
-        fixed = np.linalg.norm((np.abs(p) * [1, 0, 0] + p * [0, 1, 1] - [26, 24, 88]) / [1.3, 1, 1.6], axis=1) > 36
+        fixed = (
+            np.linalg.norm((np.abs(p) * [1, 0, 0] + p * [0, 1, 1] - [26, 24, 88]) / [1.3, 1, 1.6], axis=1)
+            > 36
+        )
         close = np.concatenate([self.rings[:3].ravel(), self.inner.ravel()])
         fixed[close] = fixed[head.mirror[close]] = True
-        return self._mirrored(np.concatenate([index.ravel(), glabella]),
-                              np.concatenate([value, np.tile([0.0, *middle], (len(glabella), 1))]), fixed)
+        return self._mirrored(
+            np.concatenate([index.ravel(), glabella]),
+            np.concatenate([value, np.tile([0.0, *middle], (len(glabella), 1))]),
+            fixed,
+        )
 
-    def spots(self, spots: list[tuple[tuple[float, float, float], float, tuple[float, float, float]]], reach: float,
-              lids_free: bool = False) -> Array:
+    def spots(
+        self,
+        spots: list[tuple[tuple[float, float, float], float, tuple[float, float, float]]],
+        reach: float,
+        lids_free: bool = False,
+    ) -> Array:
         """Symmetric field of spot handles; everything further than `reach` from all of them is fixed."""
         p, head = self.head.points, self.head
         skin = np.isin(np.arange(len(p)), head.tables["skin"])
@@ -119,7 +136,9 @@ class EyeStage:
         """The left eyeball turned about its centre (radians; +pitch down, +yaw to the head's left)."""
         ball = self.head.tables["eyeball"]
         cy, sy, cx, sx = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
-        turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+        turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array(
+            [[1, 0, 0], [0, cx, -sx], [0, sx, cx]]
+        )
         out = np.zeros((len(self.head.points), 3))
         q = self.head.points[ball] - EYE
         out[ball] = q @ turn.T - q
@@ -131,22 +150,35 @@ def eye_shapes(stage: EyeStage) -> dict[str, Array]:
     mirror = stage.head.mirror
     left = {
         "eyeBlink": stage.lids(-(1 - MEET), MEET, meet=True),
-        "eyeSquint": stage.lids(-0.16, 0.24), "eyeWide": stage.lids(0.26, -0.10),
+        "eyeSquint": stage.lids(-0.16, 0.24),
+        "eyeWide": stage.lids(0.26, -0.10),
         "eyeLookDown": stage.gaze(*GAZE["Down"]) + stage.lids(-0.42, -0.16),
         "eyeLookUp": stage.gaze(*GAZE["Up"]) + stage.lids(0.22, 0.06),
-        "eyeLookIn": stage.gaze(*GAZE["In"]), "eyeLookOut": stage.gaze(*GAZE["Out"]),
+        "eyeLookIn": stage.gaze(*GAZE["In"]),
+        "eyeLookOut": stage.gaze(*GAZE["Out"]),
     }
     positive = (stage.head.points[:, 0] > 0)[:, None]
     soft = smoothstep(stage.head.points[:, :1], -7, 7)
     squeeze = stage.spots([((37, -24, 79), 5, (0.3, 1.8, 0.9))], 22, lids_free=True)
     left["eyeSquint"] = left["eyeSquint"] + squeeze * positive
     down = stage.brow(lambda u: np.stack([-1.8 * (1 - u), -4.6 + 2.6 * u, 0.9 * (1 - u)], 1), (-2.8, 0.8))
-    up = stage.brow(lambda u: np.stack([0.4 * u, 6.2 * smoothstep(u, -0.1, 0.75), -0.4 - 0.6 * u], 1), (0.0, 0.0))
-    sneer = stage.spots([((14, -38, 97), 5, (0.8, 2.8, 0.6)), ((12, -20, 92), 4, (0.2, 2.2, 0.8)),
-                         ((20, -49, 90), 4, (0.6, 2.2, 0.4))], 16)
+    up = stage.brow(
+        lambda u: np.stack([0.4 * u, 6.2 * smoothstep(u, -0.1, 0.75), -0.4 - 0.6 * u], 1), (0.0, 0.0)
+    )
+    sneer = stage.spots(
+        [
+            ((14, -38, 97), 5, (0.8, 2.8, 0.6)),
+            ((12, -20, 92), 4, (0.2, 2.2, 0.8)),
+            ((20, -49, 90), 4, (0.6, 2.2, 0.4)),
+        ],
+        16,
+    )
     left |= {"browDown": down * soft, "browOuterUp": up * soft, "noseSneer": sneer * soft}
-    out = {"browInnerUp": stage.brow(lambda u: np.stack([0.3 * (1 - u), 6.8 * (1 - u) ** 1.3, -0.4 * (1 - u)], 1),
-                                     (6.0, -0.4))}
+    out = {
+        "browInnerUp": stage.brow(
+            lambda u: np.stack([0.3 * (1 - u), 6.8 * (1 - u) ** 1.3, -0.4 * (1 - u)], 1), (6.0, -0.4)
+        )
+    }
     for name, field in left.items():
         out[f"{name}Left"], out[f"{name}Right"] = field, field[mirror] * [-1, 1, 1]
     return out

@@ -40,7 +40,7 @@ class Solver:
         self._bilap = csc_matrix(lap.T @ diags(1.0 / mass) @ lap)
 
     def field(self, handles: np.ndarray, values: Array, anchors: np.ndarray, harmonic: bool = False) -> Array:
-        """Values (V,K) that equal `values` (H,K) on `handles`, 0 on `anchors`, smooth between; 0 off the skin."""
+        """Values (V,K) that equal `values` (H,K) on `handles`, 0 on `anchors`, smooth between; 0 elsewhere."""
         matrix = csc_matrix(self._lap) if harmonic else self._bilap
         out = np.zeros((len(self.skin), values.shape[1]))
         known = ~self.skin

@@ -78,8 +78,13 @@ class MouthStage:
         ok[self.head.tables["mouth"][:5]] = False
         return np.flatnonzero(ok)
 
-    def solve(self, shape: Shape | None, spots: list[tuple[tuple[float, float, float], float, tuple[float, float, float]]]
-              = (), mirrored: bool = True, free: np.ndarray | None = None) -> Array:
+    def solve(
+        self,
+        shape: Shape | None,
+        spots: list[tuple[tuple[float, float, float], float, tuple[float, float, float]]] = (),
+        mirrored: bool = True,
+        free: np.ndarray | None = None,
+    ) -> Array:
         """Field (V,3) of a lip function and spot handles (centre, radius, displacement), both sides alike.
 
         Without `mirrored` the displacements' x is taken as it is on both sides (a shift to one side).
@@ -108,8 +113,11 @@ class MouthStage:
 def _smile(q: Lips) -> Array:
     out = (1 - q.middle).clip(0)
     thin = q.middle * 0.2 * (q.seal[..., 1] - q.points[..., 1])
-    return stack(6.3 * out + 0.05 * q.points[..., 0] * q.middle, 5.4 * out**1.8 - 0.3 + thin,
-                 -3.6 * out**1.4 - 1.2 * q.middle)
+    return stack(
+        6.3 * out + 0.05 * q.points[..., 0] * q.middle,
+        5.4 * out**1.8 - 0.3 + thin,
+        -3.6 * out**1.4 - 1.2 * q.middle,
+    )
 
 
 def _stretch(q: Lips) -> Array:
@@ -149,6 +157,7 @@ def _roll(upper: bool) -> Shape:
         toward = np.array([0.0, 0.45, 1.5, 2.8, 3.2])[q.ring.astype(int)] * (-1 if upper else 1)
         keep = rise(q.middle, 0.8) * -0.6 * (q.ring == 0)
         return stack(0.0, on * toward, on * back + keep)
+
     return shape
 
 
@@ -209,15 +218,25 @@ def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
         "mouthPress": stage.solve(_press),
         "mouthLowerDown": stage.solve(_lower_down, [((0, -94, 92), 4, (0, -1.2, 0.3))]),
         "mouthUpperUp": stage.solve(_upper_up, [((21, -52, 90), 3.5, (0.3, 2.6, 0.4))]),
-        "cheekSquint": stage.solve(None, [((37, -28, 77), 7, (0.6, 3.6, 1.5)), ((0, -68, 99), 14, (0, 0, 0))]),
+        "cheekSquint": stage.solve(
+            None, [((37, -28, 77), 7, (0.6, 3.6, 1.5)), ((0, -68, 99), 14, (0, 0, 0))]
+        ),
     }
     out = {
-        "mouthFunnel": stage.solve(_funnel), "mouthPucker": stage.solve(_pucker),
-        "mouthRollLower": stage.solve(_roll(False)), "mouthRollUpper": stage.solve(_roll(True)),
+        "mouthFunnel": stage.solve(_funnel),
+        "mouthPucker": stage.solve(_pucker),
+        "mouthRollLower": stage.solve(_roll(False)),
+        "mouthRollUpper": stage.solve(_roll(True)),
         "mouthShrugLower": stage.solve(_shrug_lower, [(chin, 7, (0, 2.6, 0.8))]),
         "mouthShrugUpper": stage.solve(_shrug_upper),
-        "cheekPuff": stage.solve(_puff, [(puff, 7, (6.5, 0.0, 5.5)), ((30, -52, 85), 3, (2.6, 0.6, 4.2)),
-                                         ((36, -80, 72), 3, (3.0, -0.6, 3.4))]),
+        "cheekPuff": stage.solve(
+            _puff,
+            [
+                (puff, 7, (6.5, 0.0, 5.5)),
+                ((30, -52, 85), 3, (2.6, 0.6, 4.2)),
+                ((36, -80, 72), 3, (3.0, -0.6, 3.4)),
+            ],
+        ),
     }
     for name, field in pairs.items():
         out[f"{name}Left"], out[f"{name}Right"] = split(head, field)
@@ -246,7 +265,11 @@ def jaw_slides(stage: MouthStage, jaw: Array) -> dict[str, Array]:
     smooth[~stage.solver.skin] = jaw[~stage.solver.skin]
     smooth = 0.5 * (smooth + smooth[head.mirror])[:, None]
     left = smooth * [6.5, 0.0, 0.0]
-    return {"jawForward": smooth * [0.0, -0.4, 6.5], "jawLeft": left, "jawRight": left[head.mirror] * [-1, 1, 1]}
+    return {
+        "jawForward": smooth * [0.0, -0.4, 6.5],
+        "jawLeft": left,
+        "jawRight": left[head.mirror] * [-1, 1, 1],
+    }
 
 
 def tongue_out(head: Head) -> Array:

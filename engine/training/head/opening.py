@@ -54,12 +54,16 @@ def close_fields(stage: MouthStage, jaw: Array) -> tuple[Array, Array]:
     seal = tab["mouth"][0]
     close, bend = solve_close(stage.head.points[seal], jaw[seal])
     close[[0, 32], 0] = bend[[0, 32], 0] = 0.0
-    free = np.flatnonzero(stage.solver.skin & (stage.head.points[:, 1] < -80) & (stage.head.points[:, 1] > -89))
+    free = np.flatnonzero(
+        stage.solver.skin & (stage.head.points[:, 1] < -80) & (stage.head.points[:, 1] > -89)
+    )
 
     def spread(values: Array, fade: float) -> Array:
         ring = np.arange(5.0)
-        return stage.solve(lambda q: values[None] * (1 - fade * ring / 4)[:, None, None] + stack(0.0 * q.ring, 0, 0),
-                           free=free)
+        return stage.solve(
+            lambda q: values[None] * (1 - fade * ring / 4)[:, None, None] + stack(0.0 * q.ring, 0, 0),
+            free=free,
+        )
 
     posedirs = np.zeros((len(jaw), 3, FEATURES))
     field = spread(bend, 0.15)

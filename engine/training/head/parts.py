@@ -14,12 +14,33 @@ from .primitives import Array
 from .sdf import EYE, EYE_RADIUS
 from .surface import HalfHead, ear_angles, ear_frame, skull_x
 
-MATERIALS = ("skin", "lips", "sclera", "iris", "pupil", "mouth", "teeth", "tongue", "brows", "lashes", "hair")
+MATERIALS = (
+    "skin",
+    "lips",
+    "sclera",
+    "iris",
+    "pupil",
+    "mouth",
+    "teeth",
+    "tongue",
+    "brows",
+    "lashes",
+    "hair",
+    "nostrils",
+)
 COLOURS = {  # linear RGB
-    "skin": (0.72, 0.47, 0.36), "lips": (0.56, 0.25, 0.22), "sclera": (0.86, 0.85, 0.82), "iris": (0.16, 0.26, 0.30),
-    "pupil": (0.01, 0.01, 0.01), "mouth": (0.20, 0.04, 0.04), "teeth": (0.82, 0.78, 0.68),
-    "tongue": (0.50, 0.18, 0.17), "brows": (0.14, 0.085, 0.06), "lashes": (0.05, 0.03, 0.025),
+    "skin": (0.72, 0.47, 0.36),
+    "lips": (0.56, 0.25, 0.22),
+    "sclera": (0.86, 0.85, 0.82),
+    "iris": (0.16, 0.26, 0.30),
+    "pupil": (0.01, 0.01, 0.01),
+    "mouth": (0.20, 0.04, 0.04),
+    "teeth": (0.82, 0.78, 0.68),
+    "tongue": (0.50, 0.18, 0.17),
+    "brows": (0.14, 0.085, 0.06),
+    "lashes": (0.05, 0.03, 0.025),
     "hair": (0.13, 0.08, 0.055),
+    "nostrils": (0.16, 0.08, 0.06),
 }
 EYE_ANGLES = np.array([0.20, 0.345, 0.49, 0.60, 0.80, 1.05, 1.35, 1.65, 1.95, 2.25])
 EYE_AROUND = 16
@@ -70,8 +91,14 @@ def add_ear(half: Half, head: HalfHead) -> None:
     stand *= np.interp(np.sin(a), [-1, -0.5, 1], [0.55, 0.9, 1.0])
     y0, z0 = ear_frame(9.5 * np.cos(a), 19.5 * np.sin(a))
     rings = []
-    layout = [(0.93, 0.0, 0.4), (1.0, 0.0, 1.0), (0.95, 1.5, 1.0), (0.82, -1.2, 1.0), (0.64, 0.6, 0.95),
-              (0.46, -2.4, 0.75)]
+    layout = [
+        (0.93, 0.0, 0.4),
+        (1.0, 0.0, 1.0),
+        (0.95, 1.5, 1.0),
+        (0.82, -1.2, 1.0),
+        (0.64, 0.6, 0.95),
+        (0.46, -2.4, 0.75),
+    ]
     for scale, lift, share in layout:
         y, z = ear_frame(back * scale, up * scale)
         if share == 0.4:  # the back of the ear starts close to the hole
@@ -88,8 +115,12 @@ def add_ear(half: Half, head: HalfHead) -> None:
     for k, flat in enumerate(inner.ravel()):
         half.points[flat] = np.array([floor[k], y.ravel()[k], z.ravel()[k]])
     swap = dict(zip(head.hole.tolist(), index[-1].tolist(), strict=True))
-    cells = {frozenset(c) for c in np.stack([grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]], -1)
-             .reshape(-1, 4).tolist()}
+    cells = {
+        frozenset(c)
+        for c in np.stack([grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]], -1)
+        .reshape(-1, 4)
+        .tolist()
+    }
     for k, q in enumerate(half.quads):
         if frozenset(q) in cells:
             half.quads[k] = tuple(swap.get(v, v) for v in q)
@@ -115,7 +146,7 @@ def add_bag(half: Half, head: HalfHead) -> None:
     t = np.abs(np.linspace(-1, 1, 33))
     open_ = np.sin(np.pi / 2 * np.minimum(1.0, 1.4 * t))
     rows = []
-    for dy, dz, wide in ((0.9, 3.0, 0.97), (4.0, 6.5, 0.93), (10.5, 14.0, 0.98), (12.0, 32.0, 1.05)):
+    for dy, dz, wide in ((1.5, 2.4, 0.98), (4.6, 5.4, 0.94), (10.5, 14.0, 0.98), (12.0, 32.0, 1.05)):
         row = seal.copy()
         row[:, 0] *= wide
         row[:, 1] += side * dy * open_
@@ -126,7 +157,8 @@ def add_bag(half: Half, head: HalfHead) -> None:
     seam[:, 2] = 50.0 + 6.0 * (seam[:, 0] / 24.0) ** 2
     back = half.add(seam)
     grid = np.vstack([seal_index, index])
-    half.sheet(grid, "mouth")
+    half.sheet(grid[:2], "lips")
+    half.sheet(grid[1:], "mouth")
     half.sheet(np.vstack([index[-1, :17], back]), "mouth")
     half.sheet(np.vstack([index[-1, 16:], back[::-1]]), "mouth")
     half.tables["bag"], half.tables["bag_back"] = index, back
@@ -138,7 +170,9 @@ def add_eye(half: Half) -> None:
     a = EYE_ANGLES[:, None]
     r = EYE_RADIUS * (1 + 0.045 * np.clip(1 - (a / 0.6) ** 2, 0, 1))
     r = np.where((a > 0.1) & (a < 0.4), r - 0.25, r)
-    ring = np.stack([r * np.sin(a) * np.cos(turn), r * np.sin(a) * np.sin(turn), r * np.cos(a) + 0 * turn], -1)
+    ring = np.stack(
+        [r * np.sin(a) * np.cos(turn), r * np.sin(a) * np.sin(turn), r * np.cos(a) + 0 * turn], -1
+    )
     pole = half.add(EYE + [[0, 0, EYE_RADIUS * 1.045 - 0.3]])
     index = half.add(EYE + ring)
     for k in range(0, EYE_AROUND, 2):
@@ -153,10 +187,23 @@ def add_eye(half: Half) -> None:
 def add_teeth(half: Half) -> None:
     """Two simple arches, three rows each: gum, middle, edge."""
     u = np.linspace(0, 1.4, TEETH_HALF + 1)
-    for name, rows, depth in (("teeth_upper", ((-61.0, 0.6), (-66.0, 0.9), (-69.9, 0.0)), 0.0),
-                              ("teeth_lower", ((-79.0, 0.2), (-74.5, 0.5), (-70.6, -0.3)), 1.6)):
-        grid = np.stack([np.stack([27.5 * np.sin(u) * (1 - depth / 40), np.full_like(u, y) + 0.6 * (1 - np.cos(u)),
-                                   87.5 - depth + out - 43 * (1 - np.cos(u))], 1) for y, out in rows])
+    for name, rows, depth in (
+        ("teeth_upper", ((-61.0, 0.6), (-66.0, 0.9), (-69.9, 0.0)), 0.0),
+        ("teeth_lower", ((-79.0, 0.2), (-74.5, 0.5), (-70.6, -0.3)), 1.6),
+    ):
+        grid = np.stack(
+            [
+                np.stack(
+                    [
+                        27.5 * np.sin(u) * (1 - depth / 40),
+                        np.full_like(u, y) + 0.6 * (1 - np.cos(u)),
+                        87.5 - depth + out - 43 * (1 - np.cos(u)),
+                    ],
+                    1,
+                )
+                for y, out in rows
+            ]
+        )
         index = half.add(grid)
         half.sheet(index, "teeth", flip=name == "teeth_lower")
         half.tables[name] = index

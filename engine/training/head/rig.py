@@ -31,7 +31,9 @@ def jaw_weights(head: Head, solver: Solver) -> Array:
     known: dict[int, float] = {}
 
     def put(index: np.ndarray, value: Array | float) -> None:
-        for v, w in zip(index.ravel().tolist(), np.broadcast_to(value, index.shape).ravel().tolist(), strict=True):
+        for v, w in zip(
+            index.ravel().tolist(), np.broadcast_to(value, index.shape).ravel().tolist(), strict=True
+        ):
             known[v] = w
 
     skin = np.isin(np.arange(len(p)), tab["skin"]) & solver.skin
@@ -43,7 +45,10 @@ def jaw_weights(head: Head, solver: Solver) -> Array:
     put(np.flatnonzero(skin & (p[:, 1] < -88) & (p[:, 1] > -112) & (p[:, 2] > 62) & (x < 26)), 1.0)
     rim = skin & (p[:, 1] < -80) & (p[:, 1] > -104) & (p[:, 2] > 40) & (x < 44) & (x > 20)
     put(np.flatnonzero(rim), 1.0)
-    put(np.flatnonzero(skin & (x > 40) & (p[:, 1] < -66) & (p[:, 1] > -84) & (p[:, 2] > 12) & (p[:, 2] < 36)), 0.62)
+    put(
+        np.flatnonzero(skin & (x > 40) & (p[:, 1] < -66) & (p[:, 1] > -84) & (p[:, 2] > 12) & (p[:, 2] < 36)),
+        0.62,
+    )
     put(tab["ear"], 0.0)
     put(tab["eye"][:7], 0.0)
     put(tab["lid_inner"], 0.0)
@@ -69,7 +74,9 @@ def skin_weights(head: Head, solver: Solver) -> Array:
     w = np.zeros((len(p), 5))
     up = smoothstep(p[:, 1] + 0.25 * p[:, 2], -165, -100)
     jaw = jaw_weights(head, solver)
-    inner = np.concatenate([head.tables[k].ravel() for k in ("bag", "bag_back", "teeth_upper", "teeth_lower", "tongue")])
+    inner = np.concatenate(
+        [head.tables[k].ravel() for k in ("bag", "bag_back", "teeth_upper", "teeth_lower", "tongue")]
+    )
     up[np.concatenate([inner, head.mirror[inner]])] = 1.0
     w[:, ROOT] = (1 - up) * (1 - jaw)
     w[:, NECK] = up * (1 - jaw)
@@ -99,8 +106,11 @@ def joint_regressor(head: Head) -> Array:
     p, tab = head.points, head.tables
     out = np.zeros((5, len(p)))
     skin = np.isin(np.arange(len(p)), tab["skin"])
-    near = {ROOT: skin & (p[:, 1] < -120), NECK: skin & (p[:, 1] < -45) & (p[:, 1] > -120) & (p[:, 2] < 30),
-            JAW: skin & (np.abs(p[:, 1] + 19) < 30) & (np.abs(p[:, 2] - 4) < 34) & (p[:, 0] > 45)}
+    near = {
+        ROOT: skin & (p[:, 1] < -120),
+        NECK: skin & (p[:, 1] < -45) & (p[:, 1] > -120) & (p[:, 2] < 30),
+        JAW: skin & (np.abs(p[:, 1] + 19) < 30) & (np.abs(p[:, 2] - 4) < 34) & (p[:, 0] > 45),
+    }
     for joint, mask in near.items():
         index = np.flatnonzero(mask)
         flat = p[index].copy()

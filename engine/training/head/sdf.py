@@ -25,16 +25,56 @@ BLUR = 5.5
 
 # Points the soft base must pass through (the nose, lips and lids come later): midline
 # profile first, then breadths. Found by eye on renders, around adult averages.
-PINS = np.array([
-    [0, 109, -2], [0, 95, 52], [0, 80, 77], [0, 60, 91.5], [0, 40, 96], [0, 15, 95.8], [0, 3, 92.5],
-    [0, -54, 98.0], [0, -63, 97.6], [0, -73, 95.8], [0, -87, 91.6], [0, -98, 92.8], [0, -106, 90], [0, -112, 84],
-    [0, -122, 24], [0, -150, 13], [0, -172, 12], [0, 40, -98], [0, 5, -97], [0, -40, -83], [0, -60, -78.5],
-    [0, -100, -80], [0, -150, -87],
-    [72.5, 30, -12], [69.5, 0, 2], [66, -20, 18], [61, -42, 14], [56, -62, 14], [48.5, -80, 20],
-    [60, -12, 48], [52, -12, 62], [46, -52, 60], [40, -70, 62], [33, -88, 62], [20, -103, 74],
-    [31, -14, 80.3], [42, -14, 75.5], [22, -14, 83], [52, -3, 64.5], [30, 20, 89.5],
-    [28, -30, 82], [38, -30, 76], [31, -52, 80], [56, 25, 62], [40, 45, 83],
-], dtype=float)
+PINS = np.array(
+    [
+        [0, 106.5, -4],
+        [0, 94, 50],
+        [0, 80, 75.5],
+        [0, 60, 91.5],
+        [0, 40, 96],
+        [0, 15, 95.8],
+        [0, 3, 92.5],
+        [0, -54, 98.0],
+        [0, -63, 97.6],
+        [0, -73, 95.8],
+        [0, -87, 91.6],
+        [0, -98, 92.8],
+        [0, -106, 90],
+        [0, -112, 84],
+        [0, -122, 24],
+        [0, -150, 13],
+        [0, -172, 12],
+        [0, 40, -98],
+        [0, 5, -97],
+        [0, -40, -83],
+        [0, -60, -78.5],
+        [0, -100, -80],
+        [0, -150, -87],
+        [72.5, 30, -12],
+        [69.5, 0, 2],
+        [66, -20, 18],
+        [61, -42, 14],
+        [56, -62, 14],
+        [48.5, -80, 20],
+        [60, -12, 48],
+        [52, -12, 62],
+        [46, -52, 60],
+        [40, -70, 62],
+        [33, -88, 62],
+        [20, -103, 74],
+        [31, -14, 80.3],
+        [42, -14, 75.5],
+        [22, -14, 83],
+        [52, -3, 64.5],
+        [30, 20, 89.5],
+        [28, -30, 82],
+        [38, -30, 76],
+        [31, -52, 80],
+        [56, 25, 62],
+        [40, 45, 83],
+    ],
+    dtype=float,
+)
 
 
 def _bones(p: Array) -> Array:
@@ -57,7 +97,7 @@ def _bones(p: Array) -> Array:
 def _neck(p: Array) -> Array:
     d = chain(p, [(0, -60, -24), (0, -200, -40)], (47, 49.5))
     d = join(d, chain(p, [(42, -50, -12), (12, -185, 6)], (10, 8)), 14)
-    return join(d, chain(p, [(20, -90, -62), (62, -190, -58)], (18, 26)), 25)
+    return join(d, chain(p, [(18, -80, -60), (54, -195, -56)], (18, 25)), 28)
 
 
 def base(points: Array) -> Array:
@@ -75,15 +115,23 @@ class HeadField:
     """The finished field. Calling it with (N,3) gives (N,) signed distances, negative inside."""
 
     def __init__(self) -> None:
-        axes = [np.arange(lo, hi + 0.5 * GRID_STEP, GRID_STEP) for lo, hi in zip(GRID_LOW, GRID_HIGH, strict=True)]
+        axes = [
+            np.arange(lo, hi + 0.5 * GRID_STEP, GRID_STEP) for lo, hi in zip(GRID_LOW, GRID_HIGH, strict=True)
+        ]
         shape = tuple(len(a) for a in axes)
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
         soft = gaussian_filter(base(grid).reshape(shape), BLUR / GRID_STEP, mode="nearest")
         self._grid = spline_filter(soft, order=3)
         miss = self.soft(PINS)
         both = np.concatenate([PINS, (PINS * [-1, 1, 1])[PINS[:, 0] > 0]])
-        fit = RBFInterpolator(both, np.concatenate([miss, miss[PINS[:, 0] > 0]]), kernel="gaussian",
-                              epsilon=1 / 22.0, smoothing=0.12, degree=-1)
+        fit = RBFInterpolator(
+            both,
+            np.concatenate([miss, miss[PINS[:, 0] > 0]]),
+            kernel="gaussian",
+            epsilon=1 / 22.0,
+            smoothing=0.12,
+            degree=-1,
+        )
         coarse = [a[::3] for a in axes]
         cgrid = np.stack(np.meshgrid(*coarse, indexing="ij"), -1)
         corr = fit(cgrid.reshape(-1, 3)).reshape(cgrid.shape[:3])

@@ -86,7 +86,9 @@ def smoothing(quads: np.ndarray, mid: np.ndarray, rim: np.ndarray, near: np.ndar
     on_rim = np.zeros(len(mid), bool)
     on_rim[rim] = True
     pairs = pairs[~on_rim[pairs[:, 0]] | on_rim[pairs[:, 1]]]
-    w = np.where(mid[pairs[:, 0]] & ~mid[pairs[:, 1]], 2.0, 1.0) * np.where(np.isin(pairs[:, 1], near), 5.0, 1.0)
+    w = np.where(mid[pairs[:, 0]] & ~mid[pairs[:, 1]], 2.0, 1.0) * np.where(
+        np.isin(pairs[:, 1], near), 5.0, 1.0
+    )
     m = csr_matrix((w, (pairs[:, 0], pairs[:, 1])), shape=(len(mid), len(mid)))
     return csr_matrix(m.multiply(1.0 / m.sum(1)))
 
@@ -127,7 +129,11 @@ class HalfHead:
     def _relax(self) -> None:
         p, s = self.points, self.skin
         pinned = np.zeros(len(p), bool)
-        pinned[np.concatenate([s.mouth[:6].ravel(), s.eye[:5].ravel(), s.eye[8], self.hole, s.eye[6:8, BROW].ravel()])] = True
+        pinned[
+            np.concatenate(
+                [s.mouth[:6].ravel(), s.eye[:5].ravel(), s.eye[8], self.hole, s.eye[6:8, BROW].ravel()]
+            )
+        ] = True
         average = smoothing(s.quads, self.mid, s.neck, self.hole)
         for turn in range(70):
             move = (average @ p - p) * 0.5
@@ -158,7 +164,11 @@ class HalfHead:
         seal = 0.5 * (p[m[0]] + p[m[0, ::-1]])
         x = seal[:, 0]
         # a slight tubercle at the middle, and corners that do not hang
-        seal[:, 1] += 0.7 * smooth(x, 14, 24) - 0.35 * np.exp(-((x / 5.0) ** 2)) + 0.3 * np.exp(-(((x - 12) / 6.0) ** 2))
+        seal[:, 1] += (
+            0.7 * smooth(x, 14, 24)
+            - 0.35 * np.exp(-((x / 5.0) ** 2))
+            + 0.3 * np.exp(-(((x - 12) / 6.0) ** 2))
+        )
         p[m[0]] = seal
 
     def _lids(self) -> None:
@@ -181,6 +191,7 @@ class HalfHead:
         p = self.points
         d = (p - NOSTRIL) / np.array([3.2, 3.6, 4.2])
         pit = np.exp(-(d**2).sum(1) / 1.2)
+        self.dark = (pit[self.skin.quads] > 0.27).all(1)
         p += pit[:, None] * np.array([-0.4, 5.6, -1.0])
         p[self.mid, 0] = 0.0
 
