@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shipped model: small, strictly loadable, at rest in silence, moving and closing lips in speech, the same each time."""
+"""The shipped model: small, strictly loadable, at rest in silence, moving and closing lips in speech, the
+same each time.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,16 @@ def test_file_is_small_and_complete() -> None:
     with np.load(MODEL, allow_pickle=False) as arrays:
         config = json.loads(str(arrays["config"]))
         names = set(arrays.files)
-        assert all(np.isfinite(arrays[name][np.abs(arrays[name]) < np.inf]).all() for name in names - {"config"})
+        assert all(
+            np.isfinite(arrays[name][np.abs(arrays[name]) < np.inf]).all() for name in names - {"config"}
+        )
     assert config["AUDIO_ENCODER"] == "mel" and config["V_SCALES"] == [1, 5, 25, 50, 100]
-    assert {"null_style_cond", "basic_vae.motion_mean", "logits_head.weight", "audio_encoder.stem.weight"} <= names
+    assert {
+        "null_style_cond",
+        "basic_vae.motion_mean",
+        "logits_head.weight",
+        "audio_encoder.stem.weight",
+    } <= names
 
 
 def test_loads_strictly_in_torch_too() -> None:

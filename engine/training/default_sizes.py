@@ -17,9 +17,23 @@ HEAD_FILE = ROOT / "assets" / "default_head.npz"
 def default_config(mel: dict[str, int] | None = None) -> NetworkConfig:
     """The default model's sizes; ``mel`` are the sizes of the trained audio encoder."""
     mel = mel or {"BANDS": 80, "WIDTH": 192, "BLOCKS": 6, "KERNEL": 9, "EXPANSION": 2, "STEM_KERNEL": 5}
-    return NetworkConfig(depth=4, prev_ratio=1, width=160, heads=4, code_dim=32, audio_encoder="mel",
-                         cond_dim=mel["WIDTH"], vae_width=128, vae_depth=3, vae_heads=4, style_width=64,
-                         style_depth=2, style_heads=4, style_hidden=128, mel=mel)
+    return NetworkConfig(
+        depth=4,
+        prev_ratio=1,
+        width=160,
+        heads=4,
+        code_dim=32,
+        audio_encoder="mel",
+        cond_dim=mel["WIDTH"],
+        vae_width=128,
+        vae_depth=3,
+        vae_heads=4,
+        style_width=64,
+        style_depth=2,
+        style_heads=4,
+        style_hidden=128,
+        mel=mel,
+    )
 
 
 def lip_gains() -> LipGains:

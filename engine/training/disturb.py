@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mel features of joined utterances as they would be heard through rooms, noise and microphones. Needs torch."""
+"""Mel features of joined utterances as they would be heard through rooms, noise and microphones. Needs torch.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ HEAD_RANGE = 0.18
 def disturbed_mel(sounds: Sequence[np.ndarray], rng: np.random.Generator, clean: bool) -> np.ndarray:
     """Sounds (N,) int16, each normalised and disturbed on its own -> (F + 400, 80), the last 4 s silent.
 
-    ``clean`` leaves out rooms, noise and band limits; the talker's head size is changed in any case. No time warp: the
-    phones' times stay true.
+    ``clean`` leaves out rooms, noise and band limits; the talker's head size is changed in any case. No time
+    warp: the phones' times stay true.
     """
     augment = Augmenter(int(rng.integers(1 << 31)), light=0.0)
     parts = []

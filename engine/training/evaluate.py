@@ -3,8 +3,9 @@
 
     python -m engine.training.evaluate --clips DIR --out CURVES_DIR [--model FILE] [--head FILE]
 
-The real pipeline: read, resample, generate, smooth, measure on the head; what `engine generate` and `engine lips` do, without
-starting a process for every clip. Each recording NAME.wav becomes CURVES_DIR/NAME.npz with aperture, width (m), jaw (rad), fps.
+The real pipeline: read, resample, generate, smooth, measure on the head; what `engine generate` and `engine
+lips` do, without starting a process for every clip. Each recording NAME.wav becomes CURVES_DIR/NAME.npz with
+aperture, width (m), jaw (rad), fps.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lessons for the generator: what is heard (features at 50 a second) beside what the face should do (motion at 25).
+"""Lessons for the generator: what is heard (features at 50 a second) beside what the face should do (motion
+at 25).
 
-A lesson joins several utterances to half a minute, so that most chunks have a history. Two sources: random phone strings
-with *imagined* features (phones and prosody written down instead of heard; to pre-train without an audio
-encoder), and the synthetic speech heard by the trained encoder. Needs torch only for the second.
+A lesson joins several utterances to half a minute, so that most chunks have a history. Two sources: random
+phone strings with *imagined* features (phones and prosody written down instead of heard; to pre-train without
+an audio encoder), and the synthetic speech heard by the trained encoder. Needs torch only for the second.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
 CHUNK = 100
 FEATURES_PER_FRAME = 2
 UTTERANCE_SAMPLES = 1280
-"""Utterances are filled with zeros to a multiple of this (two motion frames), so that all rates stay in step."""
+"""Utterances are filled with zeros to a multiple of this (two motion frames), so that all rates stay in step.
+"""
 _SPREADS = (0.012, 0.045, 0.15)
 
 
 @dataclass
 class Lesson:
-    """``features`` (2 * (T + 100), D) float16, ``neutral`` and ``styled`` (T + 100, 106) float32 raw motion, T frames long;
+    """``features`` (2 * (T + 100), D) float16, ``neutral`` and ``styled`` (T + 100, 106) float32 raw motion,
+    T frames long;
     the last 100 frames are the silence after the end."""
 
     features: np.ndarray
@@ -49,9 +52,13 @@ class Lesson:
 
 
 def imagined_features(active: np.ndarray, prosody: Prosody, width: int) -> np.ndarray:
-    """Phone activations (N, phones) at GRID and prosody -> features (N50, width) like an ideal encoder's, zero-padded."""
+    """Phone activations (N, phones) at GRID and prosody -> features (N50, width) like an ideal encoder's,
+    zero-padded.
+    """
     emphasis = prosody_module.stress(prosody, 1 - active[:, LABELS.index(SILENCE)])
-    tracks = np.concatenate([active, emphasis[:, None], prosody.pitch[:, None] / 3, prosody.loudness[:, None] / 20], 1)
+    tracks = np.concatenate(
+        [active, emphasis[:, None], prosody.pitch[:, None] / 3, prosody.loudness[:, None] / 20], 1
+    )
     blurred = [gaussian_filter1d(tracks, spread * GRID, axis=0, mode="nearest") for spread in _SPREADS]
     step = int(GRID / 50)
     heard = np.concatenate(blurred, 1)[: (len(active) - 1) // step * step : step] * 2.0 - 0.5
@@ -83,7 +90,9 @@ def grouped(utterances: Iterable[Utterance], seconds: float) -> Iterator[list[Ut
 
 
 def joined(group: list[Utterance]) -> tuple[list[np.ndarray], list[tuple[float, float, str]], float]:
-    """Samples of each utterance (filled to whole motion frames), all phones on one clock, and the seconds in all."""
+    """Samples of each utterance (filled to whole motion frames), all phones on one clock, and the seconds in
+    all.
+    """
     sounds, phones, now = [], [], 0.0
     for utterance in group:
         sound = np.pad(utterance.samples, (0, -len(utterance.samples) % UTTERANCE_SAMPLES))
@@ -102,13 +111,6 @@ def group_prosody(sounds: list[np.ndarray], samples: int) -> Prosody:
     return Prosody(np.pad(loudness, (0, missing), constant_values=-60.0), np.pad(pitch, (0, missing)))
 
 
-def imagined_from_group(group: list[Utterance], width: int) -> np.ndarray:
-    """Imagined features (N50, width) of real utterances, from their known phones and their prosody."""
-    sounds, phones, seconds = joined(group)
-    samples = int(round((seconds + CHUNK / 25) * GRID)) + 1
-    return imagined_features(activations(phones, samples, LABELS), group_prosody(sounds, samples), width)
-
-
 def heard_activations(posterior: np.ndarray, samples: int) -> np.ndarray:
     """Posteriors (N50, phones) at 50 a second -> (samples, phones) at GRID."""
     place = np.minimum(np.arange(samples) / GRID * 50, len(posterior) - 1)
@@ -118,25 +120,46 @@ def heard_activations(posterior: np.ndarray, samples: int) -> np.ndarray:
     return posterior[low] * (1 - part) + posterior[high] * part
 
 
-def heard_lesson(group: list[Utterance], mel: np.ndarray, encoder: MelEncoder, gains: LipGains, seed: int,
-                 trust: float, threshold: float) -> Lesson:
-    """A lesson of real sound: ``mel`` (F,80) of the joined utterances, perhaps disturbed, with 4 s of silence behind.
+@dataclass
+class Heard:
+    """Joined utterances as the encoder gets them: ``mel`` (F + 400, 80) float16, prosody, true phones,
+    seconds.
+    """
 
-    ``trust`` is the share of what the encoder itself heard (0: only the known phone times). What it cannot hear it
-    cannot show: with some trust the generator learns a sure mapping instead of an average over doubts.
+    mel: np.ndarray
+    prosody: Prosody
+    phones: list[tuple[float, float, str]]
+    seconds: float
+
+
+def heard(group: list[Utterance], mel: np.ndarray) -> Heard:
+    """What can be prepared once for any encoder; ``mel`` of the joined utterances with 4 s of silence behind.
+    """
+    sounds, phones, seconds = joined(group)
+    samples = round((seconds + CHUNK / 25) * GRID) + 1
+    return Heard(mel.astype(np.float16), group_prosody(sounds, samples), phones, seconds)
+
+
+def heard_lesson(
+    sound: Heard, encoder: MelEncoder, gains: LipGains, seed: int, trust: float, threshold: float
+) -> Lesson:
+    """A lesson of synthetic speech.
+
+    ``trust`` is the share of what the encoder itself heard (0: only the known phone times). What it cannot
+    hear it cannot show: with full trust the generator learns a sure mapping instead of an average over
+    doubts, and ``threshold`` decides how sure a closure has to be.
     """
     import torch
 
-    sounds, phones, seconds = joined(group)
-    total = seconds + CHUNK / 25
-    samples = int(round(total * GRID)) + 1
+    total = sound.seconds + CHUNK / 25
+    samples = len(sound.prosody.pitch)
     with torch.inference_mode():
-        features = encoder(torch.from_numpy(mel)[None])
-        posterior = encoder.heads(features).phones[0, :, :len(LABELS)].softmax(-1).numpy()
-    known = activations(phones, samples, LABELS)
-    active = (1 - trust) * known + trust * heard_activations(posterior, samples)
-    prosody = group_prosody(sounds, samples)
-    neutral = motion_from_activations(active, prosody, total, None, gains, threshold)
+        features = encoder(torch.from_numpy(sound.mel.astype(np.float32))[None])
+        posterior = encoder.heads(features).phones[0, :, : len(LABELS)].softmax(-1).numpy()
+    active = heard_activations(posterior, samples)
+    if trust < 1:
+        active = (1 - trust) * activations(sound.phones, samples, LABELS) + trust * active
+    neutral = motion_from_activations(active, sound.prosody, total, None, gains, threshold)
     style = random_style(np.random.default_rng(seed))
-    styled = motion_from_activations(active, prosody, total, style, gains, threshold)
+    styled = motion_from_activations(active, sound.prosody, total, style, gains, threshold)
     return Lesson(features[0].numpy().astype(np.float16), neutral, styled)

@@ -2,11 +2,12 @@
 """Makes assets/default_model.npz: one seeded command from nothing to the finished file.
 
     python -m engine.training.make_default_model                 # everything, hours on two cores
-    python -m engine.training.make_default_model --from generator    # go on from a step: corpus, encoder, codec,
-                                                                 # imagined, lessons, generator, pack
+    python -m engine.training.make_default_model --from generator    # go on from a step: corpus, encoder,
+    codec,
+                                                                 # imagined, sounds, lessons, generator, pack
 
-Each step leaves its result in build/, and a step whose result is there is not repeated unless --from names it or one
-before. Needs torch, scipy and the free speech synthesisers that engine.training.corpus names.
+Each step leaves its result in build/, and a step whose result is there is not repeated unless --from names it
+or one before. Needs torch, scipy and the free speech synthesisers that engine.training.corpus names.
 """
 
 from __future__ import annotations
@@ -29,40 +30,43 @@ from ..network import Network
 from . import lessons as lesson_module
 from . import train_codec, train_generator
 from .default_sizes import BUILD, MODEL_FILE, default_config, lip_gains
-from .lessons import Lesson
+from .lessons import Heard, Lesson
+from .phones import LABELS
+from .visemes import activations
 
 CORPUS = BUILD / "corpus"
 ENCODER = BUILD / "mel_encoder" / "latest.npz"
 CODEC = BUILD / "codec.pt"
 IMAGINED = BUILD / "generator_imagined.pt"
+SOUNDS = BUILD / "sounds.pkl"
 LESSONS = BUILD / "lessons.pkl"
 GENERATOR = BUILD / "generator.pt"
+FITTED = 80
+"""Lessons that fit one kind of features to another."""
 
 
 def imagined_lessons(count: int, seed: int, width: int) -> list[Lesson]:
     """Lessons of random phone strings, half a minute each."""
     gains = lip_gains()
-    return [lesson_module.imagined_lesson(seed * 1_000_000 + index, 30.0, width, gains) for index in range(count)]
+    return [
+        lesson_module.imagined_lesson(seed * 1_000_000 + index, 30.0, width, gains) for index in range(count)
+    ]
 
 
-def heard_lessons(corpus: Path, encoder_file: Path, seed: int, trust: float, threshold: float,
-                  minutes: float) -> list[Lesson]:
-    """Lessons of the synthetic speech as the encoder hears it, up to so many minutes; three in five disturbed."""
+def heard_sounds(corpus: Path, seed: int, minutes: float) -> list[Heard]:
+    """Synthetic speech as it may be heard, up to so many minutes; three in five groups disturbed."""
     from .corpus import load_corpus
     from .disturb import disturbed_mel
 
-    encoder, gains, rng = load_encoder(encoder_file), lip_gains(), np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     utterances = list(load_corpus(corpus))
-    order = rng.permutation(len(utterances))
-    made: list[Lesson] = []
-    frames = 0
-    for group in lesson_module.grouped((utterances[i] for i in order), 24.0):
+    made: list[Heard] = []
+    total = 0.0
+    for group in lesson_module.grouped((utterances[i] for i in rng.permutation(len(utterances))), 24.0):
         sounds, _phones, _seconds = lesson_module.joined(group)
-        mel = disturbed_mel(sounds, rng, clean=rng.random() < 0.4)
-        lesson_seed = int(rng.integers(1 << 31))
-        made.append(lesson_module.heard_lesson(group, mel, encoder, gains, lesson_seed, trust, threshold))
-        frames += made[-1].frames
-        if frames / 25 / 60 >= minutes:
+        made.append(lesson_module.heard(group, disturbed_mel(sounds, rng, clean=rng.random() < 0.4)))
+        total += made[-1].seconds
+        if total >= 60 * minutes:
             break
     return made
 
@@ -74,7 +78,9 @@ def assemble(config: NetworkConfig, encoder: MelEncoder, trainee: train_generato
     network.basic_vae.load_state_dict(trainee.codec.state_dict())
     network.style_encoder.load_state_dict(trainee.style_encoder.state_dict())
     network.audio_encoder.load_state_dict(encoder.state_dict(), strict=False)
-    quiet = trainee.codec.motion_std == train_codec.UNUSED_STD  # channels that never move stay exactly at rest
+    quiet = (
+        trainee.codec.motion_std == train_codec.UNUSED_STD
+    )  # channels that never move stay exactly at rest
     network.basic_vae.decoder.out_mapping.weight.data[quiet] = 0
     network.basic_vae.decoder.out_mapping.bias.data[quiet] = 0
     return network
@@ -119,46 +125,62 @@ def _imagined(given: argparse.Namespace) -> None:
     train_generator.train(trainee, lessons, schedule, IMAGINED)
 
 
+def _sounds(given: argparse.Namespace) -> None:
+    SOUNDS.write_bytes(pickle.dumps(heard_sounds(given.corpus, given.seed, given.minutes)))
+
+
 def _lessons(given: argparse.Namespace) -> None:
-    made = heard_lessons(given.corpus, given.encoder, given.seed, given.trust, given.threshold, given.minutes)
+    encoder, gains = load_encoder(given.encoder), lip_gains()
+    made = [
+        lesson_module.heard_lesson(
+            sound, encoder, gains, given.seed * 1000 + index, given.trust, given.threshold
+        )
+        for index, sound in enumerate(pickle.loads(SOUNDS.read_bytes()))
+    ]
     LESSONS.write_bytes(pickle.dumps(made))
     print(f"{len(made)} lessons, {sum(lesson.frames for lesson in made) / 1500:.0f} minutes")
 
 
 def _generator(given: argparse.Namespace) -> None:
+    """From the imagined generator, or from --start, which may be used to another encoder (--start-encoder).
+    """
     encoder = load_encoder(given.encoder)
     config = default_config(dict(encoder.config))
     trainee = train_generator.new_trainee(config, CODEC)
-    start = given.start or IMAGINED
-    train_generator.load_into(trainee, start)
+    train_generator.load_into(trainee, given.start or IMAGINED)
     lessons = pickle.loads(LESSONS.read_bytes())
-    if start == IMAGINED:
-        rehear(trainee, given)
+    few = pickle.loads(SOUNDS.read_bytes())[:FITTED]
+    if given.start is None:
+        rehear(trainee, lessons[:FITTED], imagined_for(few, config.audio_width))
+    elif given.start_encoder is not None:
+        rehear(trainee, lessons[:FITTED], heard_by(few, load_encoder(given.start_encoder)))
     schedule = train_generator.Schedule(given.steps, given.rate, seed=given.seed)
     train_generator.train(trainee, lessons, schedule, GENERATOR)
 
 
-def rehear(trainee: train_generator.Trainee, given: argparse.Namespace) -> None:
-    """Fit the imagined features to heard ones of the same speech, and change the generator over."""
-    from .corpus import load_corpus
-    from .disturb import disturbed_mel
+def heard_by(sounds: list[Heard], encoder: MelEncoder) -> list[np.ndarray]:
+    """Features (N50,D) of the sounds by an encoder."""
+    with torch.inference_mode():
+        return [encoder(torch.from_numpy(sound.mel.astype(np.float32))[None])[0].numpy() for sound in sounds]
 
-    encoder, rng = load_encoder(given.encoder), np.random.default_rng(given.seed)
-    old, new = [], []
-    utterances = list(load_corpus(given.corpus))
-    chosen = (utterances[i] for i in rng.permutation(len(utterances)))
-    for index, group in enumerate(lesson_module.grouped(chosen, 24.0)):
-        if index >= 60:
-            break
-        sounds, _phones, _seconds = lesson_module.joined(group)
-        mel = disturbed_mel(sounds, rng, clean=True)
-        with torch.inference_mode():
-            heard = encoder(torch.from_numpy(mel)[None])[0].numpy()
-        imagined = lesson_module.imagined_from_group(group, heard.shape[1])
-        length = min(len(heard), len(imagined))
-        old.append(imagined[:length])
-        new.append(heard[:length])
-    train_generator.change_hearing(trainee.generator, np.concatenate(old), np.concatenate(new))
+
+def rehear(trainee: train_generator.Trainee, lessons: list[Lesson], old: list[np.ndarray]) -> None:
+    """Change the generator over to the lessons' features from the ``old`` ones of the same moments, (N50,D)
+    each.
+    """
+    sizes = [min(len(lesson.features), len(before)) for lesson, before in zip(lessons, old, strict=True)]
+    before = np.concatenate([features[:size] for features, size in zip(old, sizes, strict=True)])
+    after = np.concatenate([lesson.features[:size] for lesson, size in zip(lessons, sizes, strict=True)])
+    train_generator.change_hearing(trainee.generator, before, after)
+
+
+def imagined_for(sounds: list[Heard], width: int) -> list[np.ndarray]:
+    """What the imagined features of heard speech would be."""
+    active = [activations(sound.phones, len(sound.prosody.pitch), LABELS) for sound in sounds]
+    return [
+        lesson_module.imagined_features(phones, sound.prosody, width)
+        for phones, sound in zip(active, sounds, strict=True)
+    ]
 
 
 STEPS: dict[str, tuple[Callable[[argparse.Namespace], Path], Callable[[argparse.Namespace], None]]] = {
@@ -166,6 +188,7 @@ STEPS: dict[str, tuple[Callable[[argparse.Namespace], Path], Callable[[argparse.
     "encoder": (lambda given: given.encoder, lambda given: _call("train_mel_encoder")),
     "codec": (lambda given: CODEC, lambda given: _call("train_codec", "--out", str(CODEC))),
     "imagined": (lambda given: IMAGINED, _imagined),
+    "sounds": (lambda given: SOUNDS, _sounds),
     "lessons": (lambda given: LESSONS, _lessons),
     "generator": (lambda given: GENERATOR, _generator),
     "pack": (lambda given: given.out, lambda given: pack(CODEC, GENERATOR, given.encoder, given.out)),
@@ -175,18 +198,25 @@ STEPS: dict[str, tuple[Callable[[argparse.Namespace], Path], Callable[[argparse.
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--from", dest="first", choices=STEPS, default="corpus", help="repeat this step and all after it")
+    parser.add_argument(
+        "--from", dest="first", choices=STEPS, default="corpus", help="repeat this step and all after it"
+    )
     parser.add_argument("--until", choices=STEPS, default="pack", help="stop after this step")
     parser.add_argument("--out", type=Path, default=MODEL_FILE)
     parser.add_argument("--corpus", type=Path, default=CORPUS)
     parser.add_argument("--encoder", type=Path, default=ENCODER)
     parser.add_argument("--start", type=Path, default=None, help="go on from this generator")
+    parser.add_argument(
+        "--start-encoder", type=Path, default=None, help="the encoder that generator was used to"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--imagined-lessons", type=int, default=400)
     parser.add_argument("--imagined-steps", type=int, default=1000)
-    parser.add_argument("--minutes", type=float, default=600.0, help="of speech in the lessons")
-    parser.add_argument("--trust", type=float, default=0.7, help="share of the encoder's own phones in the targets")
-    parser.add_argument("--threshold", type=float, default=0.3, help="bilabial share that closes the lips")
+    parser.add_argument("--minutes", type=float, default=180.0, help="of speech in the lessons")
+    parser.add_argument(
+        "--trust", type=float, default=1.0, help="share of the encoder's own phones in the targets"
+    )
+    parser.add_argument("--threshold", type=float, default=0.22, help="bilabial share that closes the lips")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=1.2e-3)
     parser.add_argument("--threads", type=int, default=1)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Random phone strings with times: speech-like timing without sound, for the codec's training and for tests."""
+"""Random phone strings with times: speech-like timing without sound, for the codec's training and for tests.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from .teacher import LipGains, motion_from_phones, random_style
 
 
 def random_phones(rng: np.random.Generator, seconds: float) -> list[tuple[float, float, str]]:
-    """Phones (start s, end s, label) that fill ``seconds``: syllables in phrases, pauses, many lip closures."""
+    """Phones (start s, end s, label) that fill ``seconds``: syllables in phrases, pauses, many lip closures.
+    """
     phones: list[tuple[float, float, str]] = []
     now = 0.0
     pace = float(rng.uniform(0.7, 1.45))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What can be heard of emphasis: loudness and pitch of an utterance, and the events that follow from them.
 
-Stress drives openness, brows and nods; pauses and stresses time the blinks. Everything here is a function of the
-sound, so that a deterministic model that hears the sound can learn it. numpy and scipy only.
+Stress drives openness, brows and nods; pauses and stresses time the blinks. Everything here is a function of
+the sound, so that a deterministic model that hears the sound can learn it. numpy and scipy only.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ LOWEST_HZ, HIGHEST_HZ = 65.0, 420.0
 class Prosody:
     """Tracks (N,) at visemes.GRID.
 
-    ``loudness`` in dB against the utterance's loud speech (0 = loud, about -40 = silence), ``pitch`` in semitones
-    against the utterance's median (0 where nothing is voiced).
+    ``loudness`` in dB against the utterance's loud speech (0 = loud, about -40 = silence), ``pitch`` in
+    semitones against the utterance's median (0 where nothing is voiced).
     """
 
     loudness: np.ndarray
@@ -46,7 +46,9 @@ def measure(sound: np.ndarray, samples: int) -> Prosody:
     if len(signal) < WINDOW:
         return Prosody(np.full(samples, -60.0, np.float32), np.zeros(samples, np.float32))
     padded = np.pad(signal, WINDOW // 2)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] * np.hanning(WINDOW).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] * np.hanning(WINDOW).astype(
+        np.float32
+    )
     spectrum = np.abs(np.fft.rfft(windows, 2048, axis=1)) ** 2
     frequency = np.fft.rfftfreq(2048, 1 / SAMPLE_RATE)
     band = (frequency > 150) & (frequency < 4000)
@@ -92,10 +94,11 @@ def stress(prosody: Prosody, speech: np.ndarray) -> np.ndarray:
 
 
 def blink_times(speech: np.ndarray, emphasis: np.ndarray) -> list[float]:
-    """Seconds of the blinks' closing, about 15 a minute, from what can be heard and from the last blink alone.
+    """Seconds of the blinks' closing, about 15 a minute, from what can be heard and from the last blink
+    alone.
 
-    A blink falls on the end of a phrase (0.12 s into a pause) when the last one is over 1.6 s ago, on a stressed
-    syllable after 3.4 s, and after 5 s of anything else.
+    A blink falls on the end of a phrase (0.12 s into a pause) when the last one is over 1.6 s ago, on a
+    stressed syllable after 3.4 s, and after 5 s of anything else.
     """
     talking = gaussian_filter1d(speech.astype(np.float32), 0.05 * GRID) > 0.5
     ends = np.flatnonzero(talking[:-1] & ~talking[1:]) + int(0.12 * GRID)

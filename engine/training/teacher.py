@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The teacher: phones with times and the sound's prosody -> motion (T,106) at 25 fps on the default head.
 
-The jaw bone and the mouth shapes come from the viseme targets, eyes, brows and head from prosody. The aperture of the
-lips is the quantity that is steered: mouthClose takes back whatever the jaw and the other shapes open too much, through
-linear gains measured on the head. Made so that the *smoothed* motion is what was meant: the published smoothing
-is undone beforehand. Everything is a function of phones, sound and style. numpy and scipy only.
+The jaw bone and the mouth shapes come from the viseme targets, eyes, brows and head from prosody. The
+aperture of the lips is the quantity that is steered: mouthClose takes back whatever the jaw and the other
+shapes open too much, through linear gains measured on the head. Made so that the *smoothed* motion is what
+was meant: the published smoothing is undone beforehand. Everything is a function of phones, sound and style.
+numpy and scipy only.
 """
 
 from __future__ import annotations
@@ -39,10 +40,18 @@ JAW, HEAD = 103, slice(100, 103)
 
 @dataclass(frozen=True)
 class LipGains:
-    """What one unit of a channel adds to the aperture, in units of the jaw at 0.26 rad (metres in ``unit``)."""
+    """What one unit of a channel adds to the aperture, in units of the jaw at 0.26 rad (metres in ``unit``).
+    """
 
-    channels: tuple[tuple[int, float], ...] = ((FUNNEL, 0.10), (PUCKER, -0.03), (ROLL_LOWER, 0.06), (37, 0.13),
-                                               (38, 0.13), (39, 0.10), (40, 0.10))
+    channels: tuple[tuple[int, float], ...] = (
+        (FUNNEL, 0.10),
+        (PUCKER, -0.03),
+        (ROLL_LOWER, 0.06),
+        (37, 0.13),
+        (38, 0.13),
+        (39, 0.10),
+        (40, 0.10),
+    )
     unit: float = 0.022
 
     def aperture(self, motion: np.ndarray) -> np.ndarray:
@@ -67,9 +76,14 @@ class Style:
 
 def random_style(rng: np.random.Generator) -> Style:
     """A plausible speaker."""
-    return Style(openness=float(rng.uniform(0.72, 1.25)), smile=float(rng.choice([0.0, rng.uniform(-0.12, 0.35)])),
-                 brows=float(rng.uniform(0.2, 2.0)), brow_offset=float(rng.choice([0.0, rng.uniform(-0.35, 0.3)])),
-                 head=float(rng.uniform(0.2, 2.2)), squint=float(rng.choice([0.0, rng.uniform(0.0, 0.25)])))
+    return Style(
+        openness=float(rng.uniform(0.72, 1.25)),
+        smile=float(rng.choice([0.0, rng.uniform(-0.12, 0.35)])),
+        brows=float(rng.uniform(0.2, 2.0)),
+        brow_offset=float(rng.choice([0.0, rng.uniform(-0.35, 0.3)])),
+        head=float(rng.uniform(0.2, 2.2)),
+        squint=float(rng.choice([0.0, rng.uniform(0.0, 0.25)])),
+    )
 
 
 def frame_count(seconds: float) -> int:
@@ -82,14 +96,18 @@ def _sample(track: np.ndarray, frames: int) -> np.ndarray:
     return np.interp(np.arange(frames) / FPS, np.arange(len(track)) / GRID, track)
 
 
-def _mouth(targets: LipTargets, emphasis: np.ndarray, style: Style, frames: int, gains: LipGains) -> np.ndarray:
+def _mouth(
+    targets: LipTargets, emphasis: np.ndarray, style: Style, frames: int, gains: LipGains
+) -> np.ndarray:
     """Mouth channels of (frames,106) so that the aperture is what the targets say."""
     motion = np.zeros((frames, CHANNELS))
     energy = np.clip(1 + 0.22 * gaussian_filter1d(emphasis, 0.06 * GRID), 0.75, 1.2) * style.openness
     gate = targets.gate
     speech = gaussian_filter1d(targets.speech, 0.015 * GRID)
-    shape = {name: _sample(getattr(targets, name) * speech, frames)
-             for name in ("funnel", "pucker", "stretch", "smile")}
+    shape = {
+        name: _sample(getattr(targets, name) * speech, frames)
+        for name in ("funnel", "pucker", "stretch", "smile")
+    }
     free = {name: _sample(getattr(targets, name) * gate * energy, frames) for name in ("down", "up")}
     roll = _sample(targets.roll * speech, frames)
     sealed = _sample(gaussian_filter1d((1 - gate) * speech, 0.012 * GRID), frames)
@@ -97,8 +115,13 @@ def _mouth(targets: LipTargets, emphasis: np.ndarray, style: Style, frames: int,
     jaw = OPENNESS * np.minimum(_sample(targets.jaw * energy, frames), 1.25)
     motion[:, FUNNEL] = 0.7 * shape["funnel"]
     motion[:, PUCKER] = shape["pucker"]
-    for pair, value in ((STRETCH, shape["stretch"]), (SMILE, shape["smile"]), (DOWN, free["down"]), (UP, free["up"]),
-                        (PRESS, 0.22 * sealed)):
+    for pair, value in (
+        (STRETCH, shape["stretch"]),
+        (SMILE, shape["smile"]),
+        (DOWN, free["down"]),
+        (UP, free["up"]),
+        (PRESS, 0.22 * sealed),
+    ):
         motion[:, list(pair)] += value[:, None]
     motion[:, ROLL_LOWER] = roll
     motion[:, ROLL_UPPER] = 0.10 * sealed
@@ -134,14 +157,20 @@ def _eyes_and_brows(motion: np.ndarray, targets: LipTargets, emphasis: np.ndarra
     motion[:, list(SQUINT)] += style.squint + max(style.smile, 0) * 0.4
 
 
-def _head(targets: LipTargets, emphasis: np.ndarray, prosody: Prosody, style: Style, frames: int) -> np.ndarray:
-    """Head rotation (frames,3): nods on stress, slow tilt and turn with loudness and pitch, back to zero in silence."""
+def _head(
+    targets: LipTargets, emphasis: np.ndarray, prosody: Prosody, style: Style, frames: int
+) -> np.ndarray:
+    """Head rotation (frames,3): nods on stress, slow tilt and turn with loudness and pitch, back to zero in
+    silence.
+    """
     presence = np.clip(gaussian_filter1d(targets.speech, 0.3 * GRID), 0, 1)
     quick = gaussian_filter1d(emphasis, 0.11 * GRID)
     slow = gaussian_filter1d(emphasis, 0.45 * GRID)
     tune = gaussian_filter1d(prosody.pitch * targets.speech, 0.35 * GRID) / 3
     change = np.gradient(gaussian_filter1d(prosody.pitch * targets.speech, 0.4 * GRID)) * GRID / 6
-    turn = np.stack([0.075 * quick - 0.03 * tune, 0.05 * np.tanh(change) + 0.04 * slow, 0.035 * np.tanh(tune)], 1)
+    turn = np.stack(
+        [0.075 * quick - 0.03 * tune, 0.05 * np.tanh(change) + 0.04 * slow, 0.035 * np.tanh(tune)], 1
+    )
     turn = gaussian_filter1d(turn * presence[:, None], 0.05 * GRID, axis=0) * style.head
     return np.stack([_sample(turn[:, axis], frames) for axis in range(3)], 1)
 
@@ -155,10 +184,17 @@ def before_smoothing(motion: np.ndarray) -> np.ndarray:
     return sharp
 
 
-def motion_from_activations(active: np.ndarray, prosody: Prosody, seconds: float, style: Style | None = None,
-                            gains: LipGains | None = None, threshold: float = 0.3,
-                            labels: Sequence[str] = LABELS) -> np.ndarray:
-    """Phone shares (N, labels) at GRID and prosody -> RAW motion (T,106) float32, as a model should give it."""
+def motion_from_activations(
+    active: np.ndarray,
+    prosody: Prosody,
+    seconds: float,
+    style: Style | None = None,
+    gains: LipGains | None = None,
+    threshold: float = 0.3,
+    labels: Sequence[str] = LABELS,
+) -> np.ndarray:
+    """Phone shares (N, labels) at GRID and prosody -> RAW motion (T,106) float32, as a model should give it.
+    """
     style, gains = style or Style(), gains or LipGains()
     frames = frame_count(seconds)
     targets = lip_targets(active, labels, threshold)
@@ -169,8 +205,14 @@ def motion_from_activations(active: np.ndarray, prosody: Prosody, seconds: float
     return before_smoothing(motion).astype(np.float32)
 
 
-def motion_from_phones(phones: Sequence[tuple[float, float, str]], seconds: float, sound: np.ndarray | None = None,
-                       seed: int = 0, style: Style | None = None, gains: LipGains | None = None) -> np.ndarray:
+def motion_from_phones(
+    phones: Sequence[tuple[float, float, str]],
+    seconds: float,
+    sound: np.ndarray | None = None,
+    seed: int = 0,
+    style: Style | None = None,
+    gains: LipGains | None = None,
+) -> np.ndarray:
     """Phones (start s, end s, label) [and their sound (S,) at 16 kHz] -> RAW motion (T,106) float32.
 
     Without sound a prosody is imagined from the seed.
@@ -185,7 +227,9 @@ def motion_from_phones(phones: Sequence[tuple[float, float, str]], seconds: floa
 
 
 def head_gains(path: Path) -> LipGains:
-    """Measure the gains on a head file in FLAME's format: metres of aperture for a little of each mouth channel."""
+    """Measure the gains on a head file in FLAME's format: metres of aperture for a little of each mouth
+    channel.
+    """
     from ..flame.file import read_flame
     from ..flame.lips import lip_curves
 

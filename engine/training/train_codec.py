@@ -3,9 +3,9 @@
 
     python -m engine.training.train_codec --steps 1250 --out build/codec.pt
 
-Windows of 200 frames (a chunk and the one before it). Losses: normalised motion, lip aperture in millimetres with extra
-weight where the lips touch, velocities, balanced bits, and a latent that stays near its code. Some bits are turned over
-while training, so that a wrong bit costs little later.
+Windows of 200 frames (a chunk and the one before it). Losses: normalised motion, lip aperture in millimetres
+with extra weight where the lips touch, velocities, balanced bits, and a latent that stays near its code. Some
+bits are turned over while training, so that a wrong bit costs little later.
 """
 
 from __future__ import annotations
@@ -30,14 +30,17 @@ UNUSED_STD = 0.05
 
 
 def motion_pool(count: int, seconds: float, seed: int) -> np.ndarray:
-    """(count, frames, 106) float32 teacher motion; rest before and after, so that windows start at any phase."""
+    """(count, frames, 106) float32 teacher motion; rest before and after, so that windows start at any phase.
+    """
     gains = lip_gains()
     clips = [random_motion(seed + index, seconds, index % 2 == 1, gains) for index in range(count)]
     return np.pad(np.stack(clips), ((0, 0), (100, 50), (0, 0)))
 
 
 def statistics(pool: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (106,) of motion (clips, frames, 106); a channel that never moves has 0 and 0.05."""
+    """Mean and standard deviation (106,) of motion (clips, frames, 106); a channel that never moves has 0 and
+    0.05.
+    """
     flat = pool.reshape(-1, CHANNELS)
     moving = flat.std(0) > 1e-6
     mean = np.where(moving, flat.mean(0), 0.0)
@@ -63,7 +66,9 @@ def channel_weights(pool_std: Tensor) -> Tensor:
     return weight
 
 
-def motion_loss(predicted: Tensor, target: Tensor, std: Tensor, weight: Tensor, row: Tensor) -> dict[str, Tensor]:
+def motion_loss(
+    predicted: Tensor, target: Tensor, std: Tensor, weight: Tensor, row: Tensor
+) -> dict[str, Tensor]:
     """Parts of the loss between raw motions (B,T,106); ``aperture`` counts closed frames five times."""
     error = (predicted - target) / std
     wanted = target @ row
@@ -76,22 +81,34 @@ def motion_loss(predicted: Tensor, target: Tensor, std: Tensor, weight: Tensor, 
     }
 
 
-def random_flips(shape: tuple[int, int, int], scales: tuple[int, ...], share: float, last: float,
-                 generator: torch.Generator) -> Tensor:
-    """Bits to turn over (B,181,C): for every clip a random rate up to ``share``, up to ``last`` at the last scale."""
+def random_flips(
+    shape: tuple[int, int, int],
+    scales: tuple[int, ...],
+    share: float,
+    last: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Bits to turn over (B,181,C): for every clip a random rate up to ``share``, up to ``last`` at the last
+    scale.
+    """
     rate = torch.rand(shape[0], 1, 1, generator=generator)
     limit = torch.full((1, shape[1], 1), share)
-    limit[:, -scales[-1]:] = last
+    limit[:, -scales[-1] :] = last
     return torch.rand(shape, generator=generator) < rate * limit
 
 
 def _balance(unit: Tensor, scales: tuple[int, ...]) -> Tensor:
     """How far the bits of each scale are from being 0 and 1 equally often."""
-    parts = [(piece.mean(dim=(0, 1)) * piece.shape[-1] ** 0.5).square().mean() for piece in unit.split(list(scales), 1)]
+    parts = [
+        (piece.mean(dim=(0, 1)) * piece.shape[-1] ** 0.5).square().mean()
+        for piece in unit.split(list(scales), 1)
+    ]
     return torch.stack(parts).mean()
 
 
-def codec_step(codec: Codec, window: Tensor, weight: Tensor, row: Tensor, generator: torch.Generator) -> Tensor:
+def codec_step(
+    codec: Codec, window: Tensor, weight: Tensor, row: Tensor, generator: torch.Generator
+) -> Tensor:
     """Loss of one batch of windows (B,200,106)."""
     frames = codec.frames
     latent = codec.encode(window)
@@ -110,14 +127,16 @@ def codec_step(codec: Codec, window: Tensor, weight: Tensor, row: Tensor, genera
 
 @torch.no_grad()
 def report(codec: Codec, pool: np.ndarray, row: Tensor) -> dict[str, float]:
-    """Aperture error (mm rms), share of closures that survive, mean bit entropy, on motion the codec has not seen."""
+    """Aperture error (mm rms), share of closures that survive, mean bit entropy, on motion the codec has not
+    seen.
+    """
     frames = codec.frames
     previous = codec.motion_to_bits(torch.zeros(len(pool), frames, CHANNELS))
     done = []
     before = torch.zeros(len(pool), frames, CHANNELS)
     entropy = 0.0
     for start in range(frames, pool.shape[1] - frames + 1, frames):
-        this = torch.from_numpy(pool[:, start:start + frames])
+        this = torch.from_numpy(pool[:, start : start + frames])
         bits = codec.quantize(codec.encode(torch.cat([before, this], 1))[:, frames:]).bits
         before = codec.bits_to_motion(previous, bits)
         previous = codec.motion_to_bits(before)
@@ -128,8 +147,11 @@ def report(codec: Codec, pool: np.ndarray, row: Tensor) -> dict[str, float]:
     opened = torch.quantile(target.flatten()[:100000], 0.95)
     closed = target < 0.02 * opened
     moving = torch.cat([pair[0] for pair in done], 1)[..., JAW] > 0.01
-    return {"aperture_mm": float((got - target).square().mean().sqrt()),
-            "closures_kept": float((got < 0.10 * opened)[closed & moving].float().mean()), "entropy": entropy}
+    return {
+        "aperture_mm": float((got - target).square().mean().sqrt()),
+        "closures_kept": float((got < 0.10 * opened)[closed & moving].float().mean()),
+        "entropy": entropy,
+    }
 
 
 def average_into(average: Mapping[str, Tensor], module: torch.nn.Module, decay: float) -> None:
@@ -166,7 +188,7 @@ def train(steps: int, out: Path, seed: int, batch: int, clips: int, rate: float,
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, rate)
         clip, frame = rng.integers(len(pool), size=batch), rng.integers(pool.shape[1] - 200, size=batch)
-        window = torch.from_numpy(np.stack([pool[c, f:f + 200] for c, f in zip(clip, frame, strict=True)]))
+        window = torch.from_numpy(np.stack([pool[c, f : f + 200] for c, f in zip(clip, frame, strict=True)]))
         loss = codec_step(codec, window, weight, row, generator)
         optimizer.zero_grad()
         loss.backward()

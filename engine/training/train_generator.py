@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trains the next-scale generator and the style encoder on lessons, behind a frozen codec. Needs torch.
 
-Cross-entropy on the bits of a chunk given the chunk before, with two guards. Against errors that grow from scale to scale:
-bits of the coarser scales are turned over and the finer scales' targets re-quantised, so that the last scale,
-one token a frame, learns to repair them. Against blur: the last scale's bits are decoded (straight-through) and the
-motion compared, with extra weight where the lips touch.
+Cross-entropy on the bits of a chunk given the chunk before, with two guards. Against errors that grow from
+scale to scale: bits of the coarser scales are turned over and the finer scales' targets re-quantised, so that
+the last scale, one token a frame, learns to repair them. Against blur: the last scale's bits are decoded
+(straight-through) and the motion compared, with extra weight where the lips touch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ SCALE_WEIGHTS = (0.3, 0.5, 0.7, 0.8, 1.4)
 
 @dataclass
 class Batch:
-    """Chunks to learn: raw motion before and now (B,100,106), features (B,200,D), styles (B,50,106), what has a style."""
+    """Chunks to learn: raw motion before and now (B,100,106), features (B,200,D), styles (B,50,106), what has
+    a style.
+    """
 
     before: Tensor
     now: Tensor
@@ -77,18 +79,21 @@ def draw(lessons: Sequence[Lesson], batch: int, rng: np.random.Generator, styled
         lesson = lessons[int(rng.integers(len(lessons)))]
         motion = lesson.styled if styled else lesson.neutral
         start = 0 if rng.random() < 1 / 6 else int(rng.integers(CHUNK, max(CHUNK + 1, lesson.frames)))
-        rows["before"].append(np.zeros_like(motion[:CHUNK]) if start == 0 else motion[start - CHUNK:start])
-        rows["now"].append(motion[start:start + CHUNK])
-        rows["features"].append(lesson.features[2 * start:2 * (start + CHUNK)])
+        rows["before"].append(np.zeros_like(motion[:CHUNK]) if start == 0 else motion[start - CHUNK : start])
+        rows["now"].append(motion[start : start + CHUNK])
+        rows["features"].append(lesson.features[2 * start : 2 * (start + CHUNK)])
         place = int(rng.integers(max(1, lesson.frames - STYLE_FRAMES)))
-        rows["style"].append(motion[place:place + STYLE_FRAMES])
+        rows["style"].append(motion[place : place + STYLE_FRAMES])
     tensors = {name: torch.from_numpy(np.stack(parts).astype(np.float32)) for name, parts in rows.items()}
     return Batch(styled=torch.from_numpy(flags), **tensors)
 
 
 @torch.no_grad()
-def codes(codec: Codec, batch: Batch, generator: torch.Generator, share: float) -> tuple[Quantized, Quantized]:
-    """Bits of the chunk before (some turned over, as a generated history is never perfect) and of this chunk."""
+def codes(
+    codec: Codec, batch: Batch, generator: torch.Generator, share: float
+) -> tuple[Quantized, Quantized]:
+    """Bits of the chunk before (some turned over, as a generated history is never perfect) and of this chunk.
+    """
     latent = codec.encode(torch.cat([batch.before, batch.now], 1))
     shape = (len(latent), sum(codec.scales), latent.shape[-1])
     past_flip = random_flips(shape, codec.scales, share / 3, share / 6, generator)
@@ -110,7 +115,8 @@ def style_tokens(trainee: Trainee, batch: Batch) -> Tensor:
 def bit_loss(logits: Tensor, unit: Tensor, scales: tuple[int, ...], heavy: Tensor) -> tuple[Tensor, Tensor]:
     """Weighted cross-entropy of logits (B,181,C,2) and the last scale's share of wrong bits.
 
-    Bits whose residual (``unit``) is near zero say little and count less; ``heavy`` (B,100) weighs the frames.
+    Bits whose residual (``unit``) is near zero say little and count less; ``heavy`` (B,100) weighs the
+    frames.
     """
     difference = logits[..., 1] - logits[..., 0]
     target = (unit > 0).float()
@@ -124,7 +130,8 @@ def bit_loss(logits: Tensor, unit: Tensor, scales: tuple[int, ...], heavy: Tenso
 
 
 def decoded(trainee: Trainee, logits: Tensor, past: Quantized, code: Quantized) -> Tensor:
-    """Raw motion (B,100,106) of the last scale's predicted bits on top of the given coarser ones; gradients pass
+    """Raw motion (B,100,106) of the last scale's predicted bits on top of the given coarser ones; gradients
+    pass
     through the bits as through their expectation."""
     size = code.bits.shape[-1] ** -0.5
     soft = torch.tanh((logits[:, -CHUNK:, :, 1] - logits[:, -CHUNK:, :, 0]).float() / 2) * size
@@ -136,9 +143,11 @@ def decoded(trainee: Trainee, logits: Tensor, past: Quantized, code: Quantized) 
     return trainee.codec.decode(before, features)[:, CHUNK:]
 
 
-def step_loss(trainee: Trainee, batch: Batch, generator: torch.Generator, share: float,
-              own_errors: bool) -> tuple[Tensor, dict[str, float]]:
-    """Loss of one batch. ``own_errors``: the turned-over bits are those that the generator itself gets wrong."""
+def step_loss(
+    trainee: Trainee, batch: Batch, generator: torch.Generator, share: float, own_errors: bool
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss of one batch. ``own_errors``: the turned-over bits are those that the generator itself gets wrong.
+    """
     scales = trainee.codec.scales
     with torch.autocast("cpu", enabled=False):
         past, code = codes(trainee.codec, batch, generator, share)
@@ -162,8 +171,13 @@ def step_loss(trainee: Trainee, batch: Batch, generator: torch.Generator, share:
     loss = bits + 0.25 * (parts["motion"] + 0.6 * parts["aperture"] + 0.2 * parts["speed"])
     got = motion.detach() @ trainee.row
     kept = (got[closed] < 1.0).float().mean() if bool(closed.any()) else torch.zeros(())
-    return loss, {"bits": float(bits.detach()), "wrong": float(wrong), "aperture_mm2": float(parts["aperture"].detach()),
-                  "motion": float(parts["motion"].detach()), "kept": float(kept)}
+    return loss, {
+        "bits": float(bits.detach()),
+        "wrong": float(wrong),
+        "aperture_mm2": float(parts["aperture"].detach()),
+        "motion": float(parts["motion"].detach()),
+        "kept": float(kept),
+    }
 
 
 @dataclass
@@ -171,21 +185,27 @@ class Schedule:
     """How long and how hard to train."""
 
     steps: int
-    top_rate: float = 1.5e-3
-    batch: int = 24
+    top_rate: float = 2e-3
+    batch: int = 16
     flip_share: float = 0.3
     own_errors_from: float = 0.75
     seed: int = 1
 
 
-def train(trainee: Trainee, lessons: Sequence[Lesson], schedule: Schedule, out: Path, every: int = 100) -> None:
-    """Train in place and write ``out``: averaged tensors of generator and style encoder, and the optimiser's step."""
+def train(
+    trainee: Trainee, lessons: Sequence[Lesson], schedule: Schedule, out: Path, every: int = 100
+) -> None:
+    """Train in place and write ``out``: averaged tensors of generator and style encoder, and the optimiser's
+    step.
+    """
     torch.manual_seed(schedule.seed)
     rng = np.random.default_rng(schedule.seed)
     flips = torch.Generator().manual_seed(schedule.seed)
     optimizer = torch.optim.AdamW(trainee.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
     parts = {"generator": trainee.generator, "style_encoder": trainee.style_encoder}
-    average = {name: {key: value.clone() for key, value in part.state_dict().items()} for name, part in parts.items()}
+    average = {
+        name: {key: value.clone() for key, value in part.state_dict().items()} for name, part in parts.items()
+    }
     began, seen = time.monotonic(), []
     for step in range(schedule.steps):
         for group in optimizer.param_groups:
@@ -219,8 +239,8 @@ def load_into(trainee: Trainee, path: Path) -> None:
 def change_hearing(generator: Generator, old: np.ndarray, new: np.ndarray, ridge: float = 1e-3) -> None:
     """Re-fit the audio condition to another encoder's features.
 
-    ``old`` and ``new`` (N,D) are features of the same moments. The condition enters through SiLU and a linear layer, so a
-    linear map from SiLU(new) to SiLU(old), by least squares, goes into those layers' weights.
+    ``old`` and ``new`` (N,D) are features of the same moments. The condition enters through SiLU and a linear
+    layer, so a linear map from SiLU(new) to SiLU(old), by least squares, goes into those layers' weights.
     """
     inputs = F.silu(torch.from_numpy(new.astype(np.float32)))
     outputs = F.silu(torch.from_numpy(old.astype(np.float32)))

@@ -19,10 +19,17 @@ from .phones import BILABIALS, SILENCE, VOWELS
 GRID = 200.0
 """Samples a second of the time grid on which targets are made."""
 
-DIPHTHONGS = {"AY": ("AA", "IY"), "AW": ("AA", "UW"), "OY": ("AO", "IY"), "EY": ("EH", "IY"), "OW": ("AO", "UW")}
+DIPHTHONGS = {
+    "AY": ("AA", "IY"),
+    "AW": ("AA", "UW"),
+    "OY": ("AO", "IY"),
+    "EY": ("EH", "IY"),
+    "OW": ("AO", "UW"),
+}
 
-# Aperture of the lips (1 = a stressed "ah"), jaw opening (same unit), lip rounding as funnel and pucker, spreading
-# as stretch and smile, teeth shown as lower-lip-down and upper-lip-up, and the lower lip rolled in under the teeth.
+# Aperture of the lips (1 = a stressed "ah"), jaw opening (same unit), lip rounding as funnel and pucker,
+# spreading as stretch and smile, teeth shown as lower-lip-down and upper-lip-up, and the lower lip rolled in
+# under the teeth. fmt: off
 #            open  jaw  funnel pucker stretch smile  down   up   roll
 _TABLE = {
     "AA": (1.00, 1.00, 0.00, 0.00, 0.02, 0.00, 0.16, 0.06, 0.00),
@@ -61,12 +68,21 @@ _TABLE = {
     "NG": (0.32, 0.32, 0.00, 0.00, 0.04, 0.00, 0.10, 0.04, 0.00),
     "HH": (0.42, 0.42, 0.00, 0.00, 0.02, 0.00, 0.08, 0.04, 0.00),
 }
+# fmt: on
 _COLUMNS = ("open", "jaw", "funnel", "pucker", "stretch", "smile", "down", "up", "roll")
-# How far (gaussian sigma, s) each articulator's target spreads into its neighbours, and how much earlier it starts.
-# Lips round and spread ahead of the sound, the heavy jaw is slow, the lips themselves are quick.
-_SPREAD = {"open": (0.035, 0.0), "jaw": (0.050, 0.010), "funnel": (0.055, 0.035), "pucker": (0.055, 0.035),
-           "stretch": (0.050, 0.015), "smile": (0.060, 0.015), "down": (0.040, 0.0), "up": (0.040, 0.0),
-           "roll": (0.025, 0.005)}
+# How far (gaussian sigma, s) each articulator's target spreads into its neighbours, and how much earlier it
+# starts. Lips round and spread ahead of the sound, the heavy jaw is slow, the lips themselves are quick.
+_SPREAD = {
+    "open": (0.035, 0.0),
+    "jaw": (0.050, 0.010),
+    "funnel": (0.055, 0.035),
+    "pucker": (0.055, 0.035),
+    "stretch": (0.050, 0.015),
+    "smile": (0.060, 0.015),
+    "down": (0.040, 0.0),
+    "up": (0.040, 0.0),
+    "roll": (0.025, 0.005),
+}
 # Sounds with a lip shape of their own insist on it; sounds made inside the mouth take their neighbours'.
 _FIRM = ("UW", "OW", "W", "UH", "AO", "SH", "ZH", "CH", "JH", "R", "ER", "IY", "EY", "S", "Z", "F", "V")
 
@@ -101,12 +117,16 @@ def split_diphthongs(phones: Sequence[tuple[float, float, str]]) -> list[tuple[f
     return out
 
 
-def activations(phones: Sequence[tuple[float, float, str]], samples: int,
-                labels: Sequence[str], shortest_closure: float = 0.060) -> np.ndarray:
+def activations(
+    phones: Sequence[tuple[float, float, str]],
+    samples: int,
+    labels: Sequence[str],
+    shortest_closure: float = 0.060,
+) -> np.ndarray:
     """Phone times (s) -> (samples, len(labels)) float32 of ones and zeros at GRID.
 
-    A bilabial shorter than ``shortest_closure`` (more than one frame at 25 fps) is widened at its neighbours' cost,
-    so that at least one frame falls inside every closure.
+    A bilabial shorter than ``shortest_closure`` (more than one frame at 25 fps) is widened at its neighbours'
+    cost, so that at least one frame falls inside every closure.
     """
     index = {label: i for i, label in enumerate(labels)}
     silent = index[SILENCE]
@@ -115,7 +135,7 @@ def activations(phones: Sequence[tuple[float, float, str]], samples: int,
 
     def paint(start: float, end: float, label: str) -> None:
         low, high = round(start * GRID), round(end * GRID)
-        owner[max(0, low):max(high, low + 1)] = index.get(label, silent)
+        owner[max(0, low) : max(high, low + 1)] = index.get(label, silent)
 
     for start, end, label in phones:
         paint(start, end, label)
@@ -144,8 +164,13 @@ def _dominance(name: str, labels: Sequence[str]) -> np.ndarray:
     """(len(labels),): how strongly each phone insists on its own value of this articulator."""
     if name in ("open", "jaw", "down", "up", "roll"):
         return np.ones(len(labels), np.float32)
-    return np.asarray([1.0 if label in _FIRM or label == SILENCE else 0.45 if label in VOWELS else 0.25
-                       for label in labels], np.float32)
+    return np.asarray(
+        [
+            1.0 if label in _FIRM or label == SILENCE else 0.45 if label in VOWELS else 0.25
+            for label in labels
+        ],
+        np.float32,
+    )
 
 
 def _shift(track: np.ndarray, lead: float) -> np.ndarray:
@@ -154,13 +179,14 @@ def _shift(track: np.ndarray, lead: float) -> np.ndarray:
     return track if steps == 0 else np.concatenate([track[steps:], np.repeat(track[-1:], steps, axis=0)])
 
 
-def lip_targets(active: np.ndarray, labels: Sequence[str], threshold: float = 0.3,
-                floor: float = 0.3) -> LipTargets:
+def lip_targets(
+    active: np.ndarray, labels: Sequence[str], threshold: float = 0.3, floor: float = 0.3
+) -> LipTargets:
     """Phone activations (N, phones) at GRID -> LipTargets.
 
-    Articulators are blended by dominance: every phone spreads as a gaussian, weighted with how much it insists. The
-    lips' gate closes where the (slightly smoothed) share of bilabials passes ``threshold`` and is fully open
-    below ``floor * threshold``: soft, so that doubtful closures still narrow the lips.
+    Articulators are blended by dominance: every phone spreads as a gaussian, weighted with how much it
+    insists. The lips' gate closes where the (slightly smoothed) share of bilabials passes ``threshold`` and
+    is fully open below ``floor * threshold``: soft, so that doubtful closures still narrow the lips.
     """
     tracks: dict[str, np.ndarray] = {}
     for field in fields(LipTargets):
@@ -168,7 +194,9 @@ def lip_targets(active: np.ndarray, labels: Sequence[str], threshold: float = 0.
             continue
         sigma, lead = _SPREAD[field.name]
         weight = _dominance(field.name, labels)
-        above = gaussian_filter1d(active @ (weight * _table_column(field.name, labels)), sigma * GRID, mode="nearest")
+        above = gaussian_filter1d(
+            active @ (weight * _table_column(field.name, labels)), sigma * GRID, mode="nearest"
+        )
         below = gaussian_filter1d(active @ weight, sigma * GRID, mode="nearest")
         tracks[field.name] = _shift(above / np.maximum(below, 1e-6), lead)
     silent = np.asarray([label == SILENCE for label in labels], np.float32)
