@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from .assemble import Head
-from .fields import Solver, smoothstep, symmetric
-from .primitives import Array
+from .fields import Solver, symmetric
+from .primitives import Array, smoothstep
 from .sdf import EYE
 from .surface import BROW
 

@@ -40,7 +40,7 @@ class Solver:
         self._bilap = csc_matrix(lap.T @ diags(1.0 / mass) @ lap)
 
     def field(self, handles: np.ndarray, values: Array, anchors: np.ndarray, harmonic: bool = False) -> Array:
-        """Values (V,K) that equal `values` (H,K) on `handles`, 0 on `anchors`, smooth between; 0 elsewhere."""
+        """Values (V,K) that equal `values` (H,K) on `handles`, 0 on `anchors`, smooth between."""
         matrix = csc_matrix(self._lap) if harmonic else self._bilap
         out = np.zeros((len(self.skin), values.shape[1]))
         known = ~self.skin
@@ -52,11 +52,6 @@ class Solver:
         right = -(matrix[free][:, fixed] @ out[fixed])
         out[free] = splu(csc_matrix(matrix[free][:, free])).solve(right)
         return out
-
-
-def smoothstep(x: Array | float, low: float, high: float) -> Array:
-    t = np.clip((np.asarray(x, float) - low) / (high - low), 0.0, 1.0)
-    return np.asarray(t * t * (3 - 2 * t))
 
 
 def symmetric(head: Head, values: Array) -> Array:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .assemble import Head
-from .fields import Solver, smoothstep, symmetric
-from .primitives import Array
+from .fields import Solver, symmetric
+from .primitives import Array, smoothstep
 
 BAG_FOLLOW = np.array([1.0, 0.95, 0.65, 0.1])
 OPEN = 0.26  # radians of jaw rotation that make jawOpen 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .primitives import Array
+from .primitives import Array, smoothstep
 from .sdf import EYE, EYE_RADIUS
 from .surface import HalfHead, ear_angles, ear_frame, skull_x
 
@@ -73,6 +73,18 @@ class Half:
         self.face(q[..., ::-1] if flip else q, material)
 
 
+# ear rings from the back of the ear to the edge of the concha: scale, relief, share of the height of the rim,
+# shift downwards, how much they carry the tragus
+EAR_RINGS = (
+    (0.93, 0.0, 0.4, 0.0, 0.0),
+    (1.0, 0.0, 1.0, 0.0, 0.0),
+    (0.93, 1.9, 1.0, 0.0, 0.0),
+    (0.79, -2.2, 1.0, 0.4, 0.0),
+    (0.60, 1.4, 0.95, 1.6, 0.6),
+    (0.45, -2.4, 0.7, 2.2, 1.0),
+)
+
+
 def ear_outline(angle: Array) -> tuple[Array, Array]:
     """The rim in ear-plane coordinates (back, up), mm: broad above, a small lobe below."""
     up = 25.0 * np.sin(angle) + 0.5
@@ -91,26 +103,21 @@ def add_ear(half: Half, head: HalfHead) -> None:
     stand *= np.interp(np.sin(a), [-1, -0.5, 1], [0.55, 0.9, 1.0])
     y0, z0 = ear_frame(9.5 * np.cos(a), 19.5 * np.sin(a))
     rings = []
-    layout = [
-        (0.93, 0.0, 0.4),
-        (1.0, 0.0, 1.0),
-        (0.95, 1.5, 1.0),
-        (0.82, -1.2, 1.0),
-        (0.64, 0.6, 0.95),
-        (0.46, -2.4, 0.75),
-    ]
-    for scale, lift, share in layout:
-        y, z = ear_frame(back * scale, up * scale)
+    lobe = smoothstep(np.sin(a), -0.95, -0.45)  # the lobe is plain
+    tragus = np.exp(-(((np.degrees(a) % 360 - 192) / 17.0) ** 2))
+    for scale, lift, share, low, flap in EAR_RINGS:
+        y, z = ear_frame(back * scale + 3.2 * flap * tragus - 0.5 * low, up * scale - low)
         if share == 0.4:  # the back of the ear starts close to the hole
             y, z = 0.35 * y + 0.65 * y0, 0.35 * z + 0.65 * z0
-        x = skull_x(head.field, y, z) + stand * share + lift * np.clip(stand / 8, 0.25, 1)
+        relief = lift * np.clip(stand / 8, 0.25, 1) * lobe + 2.6 * flap * tragus
+        x = skull_x(head.field, y, z) + stand * share + relief
         rings.append(np.column_stack([x, y, z]))
     index = half.add(np.stack(rings))
     half.sheet(np.vstack([head.hole[None], index]), "skin", flip=False, closed=True)
     grid = head.skin.ear_faces
     inner = grid[1:-1, 1:-1]
     u, v = np.meshgrid(np.linspace(-0.5, 0.5, 5)[1:-1], np.linspace(0.5, -0.5, 9)[1:-1], indexing="ij")
-    y, z = ear_frame(u * 11 + 1.0, v * 21)
+    y, z = ear_frame(u * 10 + 1.2, v * 19 - 2.6)
     floor = skull_x(head.field, y.ravel(), z.ravel()) + 1.2
     for k, flat in enumerate(inner.ravel()):
         half.points[flat] = np.array([floor[k], y.ravel()[k], z.ravel()[k]])

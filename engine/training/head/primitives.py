@@ -43,3 +43,9 @@ def join(a: Array, b: Array, k: float) -> Array:
 def cut(a: Array, b: Array, k: float) -> Array:
     """`a` without `b`, smooth."""
     return -join(-a, b, k)
+
+
+def smoothstep(x: Array | float, low: float, high: float) -> Array:
+    """0 below `low`, 1 above `high`, smooth between."""
+    t = np.clip((np.asarray(x, float) - low) / (high - low), 0.0, 1.0)
+    return np.asarray(t * t * (3 - 2 * t))

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from .assemble import Head
-from .fields import Solver, smoothstep
-from .primitives import Array
+from .fields import Solver
+from .primitives import Array, smoothstep
 from .sdf import EYE
 
 JOINTS = np.array([[0, -150, -36], [0, -78, -26], [0, -19, 4], EYE, EYE * [-1, 1, 1]], dtype=float)

@@ -11,14 +11,16 @@ from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_matrix
 
 from . import cage
-from .primitives import Array
+from .primitives import Array, smoothstep
 from .sdf import EYE, EYE_RADIUS, LID_RADIUS, HeadField
 
 LIP_UPPER = np.array([-0.8, 1.2, 2.0, 1.9, 0.9, 0.35])
 LIP_LOWER = np.array([-0.8, 2.0, 3.0, 2.3, 0.7, 0.0])
 MARGIN_RADIUS = EYE_RADIUS + 1.4
 BROW = np.arange(4, 14)  # eye columns that carry the eyebrow, between rings 6 and 8
-NOSTRIL = np.array([6.9, -43.6, 99.5])
+NOSTRIL = np.array([8.4, -44.0, 99.9])
+NOSTRIL_LONG, NOSTRIL_SHORT = 4.5, 2.6  # semi-axes of its rim
+NOSTRIL_AXIS = np.array([0.72, -0.69])  # x, z of the long axis, backwards and outwards
 
 
 def loop_curve(points: Array, sharp: bool, count: int = 16) -> Array:
@@ -62,9 +64,12 @@ def ramp(loops: list[Array]) -> list[Array]:
     return [a + (b - a) * k / 4 for k in range(4)] + [b + (c - b) * k / 4 for k in range(5)]
 
 
-def smooth(x: Array, low: float, high: float) -> Array:
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
+def nostril_rim() -> Array:
+    """Twelve points of the left nostril's rim (12,3), from its front end over the outer side."""
+    a = np.radians(180 - 30 * np.arange(12))[:, None]
+    cross = np.array([-NOSTRIL_AXIS[1], NOSTRIL_AXIS[0]])
+    xz = NOSTRIL[[0, 2]] + np.cos(a) * NOSTRIL_LONG * NOSTRIL_AXIS + np.sin(a) * NOSTRIL_SHORT * cross
+    return np.column_stack([xz[:, 0], np.full(12, NOSTRIL[1]), xz[:, 1]])
 
 
 def midline(points: Array) -> np.ndarray:
@@ -102,6 +107,8 @@ class HalfHead:
         self.points = self.skin.points.copy()
         self.mid = midline(self.points)
         self.hole = ear_hole(self.skin.ear_faces)
+        nose = self.skin.nose
+        self.rim = np.array([nose[18, 2], *nose[17, 2:7], nose[18, 6], *nose[19, 6:1:-1]])
         self._place()
         self._relax()
         self._lips()
@@ -125,15 +132,14 @@ class HalfHead:
         p[~front] = self.field.project(p[~front], 10)
         p[front] = self.field.cast(p[front, :2])
         p[self.hole] = ear_ellipse(self.field)
+        p[self.rim] = self.field.project(nostril_rim(), 10)
 
     def _relax(self) -> None:
         p, s = self.points, self.skin
         pinned = np.zeros(len(p), bool)
-        pinned[
-            np.concatenate(
-                [s.mouth[:6].ravel(), s.eye[:5].ravel(), s.eye[8], self.hole, s.eye[6:8, BROW].ravel()]
-            )
-        ] = True
+        brow = s.eye[6:8, BROW].ravel()
+        lids = [s.eye[:5].ravel(), s.eye[8], brow]
+        pinned[np.concatenate([s.mouth[:6].ravel(), *lids, self.hole, self.rim])] = True
         average = smoothing(s.quads, self.mid, s.neck, self.hole)
         for turn in range(70):
             move = (average @ p - p) * 0.5
@@ -165,7 +171,7 @@ class HalfHead:
         x = seal[:, 0]
         # a slight tubercle at the middle, and corners that do not hang
         seal[:, 1] += (
-            0.7 * smooth(x, 14, 24)
+            0.7 * smoothstep(x, 14, 24)
             - 0.35 * np.exp(-((x / 5.0) ** 2))
             + 0.3 * np.exp(-(((x - 12) / 6.0) ** 2))
         )
@@ -187,13 +193,13 @@ class HalfHead:
             p[e[ring]] += normal * (depth * share)[:, None]
 
     def _nostril(self) -> None:
-        """Push the under side of the nose up into two hollows."""
-        p = self.points
-        d = (p - NOSTRIL) / np.array([3.2, 3.6, 4.2])
-        pit = np.exp(-(d**2).sum(1) / 1.2)
-        self.dark = (pit[self.skin.quads] > 0.27).all(1)
-        p += pit[:, None] * np.array([-0.4, 5.6, -1.0])
-        p[self.mid, 0] = 0.0
+        """Sink the three vertices inside the nostril's rim, and round the rim a little."""
+        p, grid = self.points, self.skin.nose
+        inside = grid[18, 3:6]
+        along = np.array([-1.0, 0.0, 1.0])[:, None] * 0.5 * NOSTRIL_LONG * NOSTRIL_AXIS
+        p[inside] = p[self.rim].mean(0) + np.stack([along[:, 0], [4.2, 5.2, 4.0], along[:, 1] - 0.8], 1)
+        p[self.rim, 1] += 0.5
+        self.dark = (np.isin(self.skin.quads, np.concatenate([self.rim, inside]))).all(1)
 
     def _hair(self) -> None:
         """Lift the scalp into short hair, rising from nothing at the hairline."""
