@@ -69,7 +69,7 @@ def test_silence_rests_the_lips() -> None:
 
 @pytest.mark.skipif(not SPEECH.exists(), reason="the demo speech is not there yet")
 def test_demo_speech_moves_the_lips_the_same_each_time() -> None:
-    samples, _rate = read_audio(SPEECH)
+    samples = read_audio(SPEECH)
     motion = _motion(samples)
     assert np.isfinite(motion).all()
     assert np.array_equal(motion, _motion(samples))

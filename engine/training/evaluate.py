@@ -32,7 +32,7 @@ def motions(folder: Path, model: Path | None) -> Iterator[tuple[str, np.ndarray]
     pipeline = Pipeline(load_model(model, device="cpu"))
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SOUNDS:
-            samples, _rate = read_audio(path)
+            samples = read_audio(path)
             yield path.stem, pipeline.generate(samples)
 
 

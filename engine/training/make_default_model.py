@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes assets/default_model.npz: one seeded command from nothing to the finished file.
 
-    python -m engine.training.make_default_model                 # everything, hours on two cores
-    python -m engine.training.make_default_model --from generator    # go on from a step: corpus, encoder,
-    codec,
-                                                                 # imagined, sounds, lessons, generator, pack
+    python -m engine.training.make_default_model                     # everything: some hours on two cores
+    python -m engine.training.make_default_model --from generator    # that step and all after it, again
 
+The steps: corpus, encoder, codec, imagined (pre-training without sound), sounds, lessons, generator, pack.
 Each step leaves its result in build/, and a step whose result is there is not repeated unless --from names it
 or one before. Needs torch, scipy and the free speech synthesisers that engine.training.corpus names.
 """
