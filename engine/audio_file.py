@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from .audio_truncation import is_cut_short
 from .errors import EngineError
 from .resample import resample
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 SAMPLE_RATE = 16000
 
@@ -41,6 +45,16 @@ def mono_16k(channels: NDArray[np.float32], rate: int, name: str) -> NDArray[np.
     return resample(channels, rate).mean(0, dtype=np.float32)
 
 
+def _open(path: Path) -> InputContainer:
+    """The file with tags of any encoding: PyAV up to 18 has to be told not to mind, from 19 on it does not."""
+    import av
+
+    try:
+        return av.open(str(path), metadata_errors="ignore")
+    except TypeError:
+        return av.open(str(path))
+
+
 def _decode(path: Path) -> tuple[NDArray[np.float32], int]:
     """All samples of the first audio stream, (C, N) float32 in -1..1, and their rate."""
     import av
@@ -50,7 +64,7 @@ def _decode(path: Path) -> tuple[NDArray[np.float32], int]:
                           "Convert it to WAV, FLAC, OGG or MP3.", code="bad_file")
     blocks: list[NDArray[np.float32]] = []
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with _open(path) as container:
             if not container.streams.audio:
                 raise EngineError(f"“{path.name}” has no sound in it.", "Choose a file with speech in it.",
                                   code="bad_file")

@@ -73,6 +73,14 @@ def test_reads_any_format(tmp_path: Path, name: str, codec: str, rate: int, layo
     assert 0.3 < np.abs(samples[4000:12000]).max() < 0.7
 
 
+def test_tags_in_any_encoding_do_no_harm(tmp_path: Path) -> None:
+    path = encode(tmp_path / "tag.wav", "pcm_s16le", 16000, "mono")
+    tag = b"INFO" + b"INAM" + (8).to_bytes(4, "little") + b"gr\xf6\xdfer\x00\x00"
+    data = path.read_bytes() + b"LIST" + len(tag).to_bytes(4, "little") + tag
+    path.write_bytes(data[:4] + (len(data) - 8).to_bytes(4, "little") + data[8:])
+    assert len(read_audio(path)) == 16000
+
+
 def test_the_demo_speech_is_speech() -> None:
     samples = read_audio(DEMO_SPEECH)
     assert 4 < len(samples) / 16000 < 15 and 0.1 < np.abs(samples).max() <= 1.0
