@@ -123,7 +123,7 @@ def scale_rule(name, shape):
     for pattern, test, mean, std in _RULES:
         if pattern.search(name) and (test is None or test(shape)):
             return mean, float(std(shape) if callable(std) else std)
-    raise KeyError("no scale rule for %s %s" % (name, shape))
+    raise KeyError(f"no scale rule for {name} {shape}")
 
 
 def seeded_array(name, shape, seed):
@@ -268,7 +268,7 @@ def synthetic_flame(seed=0):
 
 def synthetic_audio(seed, seconds, rate=16000):
     """Speech-like mono float32: voiced syllables, noise bursts, pauses; peak 0.7."""
-    total = int(round(seconds * rate))
+    total = round(seconds * rate)
     out = np.zeros(total, dtype=np.float64)
     draw = uniform(seed, "audio.plan", (4096, 8))
     noise = normal(seed, "audio.noise", (total + rate,)).astype(np.float64)
