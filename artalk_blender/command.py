@@ -97,9 +97,12 @@ def _retarget(options: argparse.Namespace) -> None:
 def _need_blender() -> None:
     try:
         import bpy  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         raise ArtalkError("Blender's Python module is not installed here.",
                           "Install `bpy` (4.5 or 5.2) with pip, or use `blender --command artalk`.") from None
+    except ImportError as error:
+        raise ArtalkError(f"Blender's Python module does not start here: {error}.",
+                          "Install the system library that it names.") from None
     from . import compat
 
     if not compat.is_supported():

@@ -12,7 +12,7 @@ class ArtalkSceneSettings(bpy.types.PropertyGroup):
     """How a new take is keyed."""
 
     head_gain: bpy.props.FloatProperty(
-        name="Head Movement", default=1.0, min=0.0, soft_max=2.0, max=5.0,
+        name="Head Motion", default=1.0, min=0.0, soft_max=2.0, max=5.0,
         description="How much the head moves: 1 as generated, 0 holds it still",
     )
     smooth: bpy.props.BoolProperty(

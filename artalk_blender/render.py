@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Renders the scene to an MP4 with its sound."""
+"""Renders the scene to an MP4 with its sound.
+
+Workbench draws through OpenGL, and where there is no driver for it Blender does not complain, it aborts. So a child
+process tries it first; where that one dies, Cycles renders on the processor: slower, but a picture.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +20,45 @@ import bpy
 
 from . import compat
 from .errors import ArtalkError
+
+_TRIAL = """
+import bpy
+render = bpy.context.scene.render
+render.engine, render.resolution_x, render.resolution_y = "BLENDER_WORKBENCH", 8, 8
+bpy.ops.render.render()
+"""
+_TRIAL_PATIENCE = 60.0  # seconds; it takes one or two
+
+
+def start_trial() -> subprocess.Popen[bytes] | None:
+    """Starts drawing in a child process; None in a Blender with windows, which draws already."""
+    if not bpy.app.background:
+        return None
+    binary = bpy.app.binary_path
+    command = [binary, "--background", "--factory-startup", "--python-expr", _TRIAL] if binary else [
+        sys.executable, "-I", "-c", _TRIAL]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def can_draw(trial: subprocess.Popen[bytes] | None) -> bool:
+    """Whether the trial lived."""
+    if trial is None:
+        return True
+    try:
+        return trial.wait(_TRIAL_PATIENCE) == 0
+    except subprocess.TimeoutExpired:
+        trial.kill()
+        trial.wait()
+        return False
+
+
+def use_cycles(scene: Any) -> None:
+    """Few samples, denoised: for machines that can't draw."""
+    scene.render.engine = "CYCLES"
+    scene.render.use_persistent_data = True
+    cycles = scene.cycles
+    cycles.device, cycles.samples, cycles.max_bounces = "CPU", 4, 1
+    cycles.use_denoising, cycles.denoising_quality, cycles.denoising_input_passes = True, "FAST", "RGB"
 
 
 def choose_mp4(scene: Any, file_name: str) -> None:

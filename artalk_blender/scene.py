@@ -22,9 +22,9 @@ _BOWL_STEPS = 33
 _BACKGROUND = (0.115, 0.128, 0.140)
 _LIGHTS = (
     # name, direction from the face, size and power by head heights
-    ("Key", (-0.75, -1.0, 0.75), 1.6, 11.0),
-    ("Fill", (1.0, -0.9, 0.1), 2.4, 3.5),
-    ("Rim", (0.7, 1.0, 0.9), 1.2, 9.0),
+    ("Key", (-0.75, -1.0, 0.75), 1.6, 18.0),
+    ("Fill", (1.0, -0.9, 0.1), 2.4, 6.0),
+    ("Rim", (0.7, 1.0, 0.9), 1.2, 12.0),
 )
 
 
@@ -52,7 +52,11 @@ def set_the_stage(scene: Any, head: Head) -> None:
     for light in _LIGHTS:
         _add_light(scene, centre, height, *light)
     _set_look(scene)
-    _set_views(scene)
+    _set_views()
+    # what one sees on opening is the face: its bones stay inside it, the mesh with its shape keys is active
+    head.armature.show_in_front = False
+    head.armature.select_set(False)
+    bpy.context.view_layer.objects.active = head.mesh
 
 
 def head_bounds(head: Head) -> tuple[np.ndarray, np.ndarray]:
@@ -143,8 +147,8 @@ def _shade(shading: Any) -> None:
     shading.background_color = _BACKGROUND
 
 
-def _set_views(scene: Any) -> None:
-    """3D views open through the camera, with the same look and without the floor."""
+def _set_views() -> None:
+    """3D views open through the camera, with the same look, without the floor and the lights' lines."""
     for screen in bpy.data.screens:
         for area in screen.areas:
             if area.type != "VIEW_3D":
@@ -153,5 +157,6 @@ def _set_views(scene: Any) -> None:
             space.shading.type = "SOLID"
             _shade(space.shading)
             space.overlay.show_floor = space.overlay.show_axis_x = space.overlay.show_axis_y = False
+            space.overlay.show_extras = space.overlay.show_cursor = False
             if space.region_3d is not None:
                 space.region_3d.view_perspective = "CAMERA"

@@ -24,7 +24,7 @@ from .engine.flame.file import read_flame
 from .errors import ArtalkError
 from .head.build import Head, build_head
 from .motion.timing import last_frame
-from .render import choose_mp4, render_movie
+from .render import can_draw, choose_mp4, render_movie, start_trial, use_cycles
 from .scene import FIRST_FRAME, new_talk_file, set_the_stage
 from .steps import Steps
 from .worker.client import WorkerClient
@@ -55,6 +55,7 @@ def talk(options: TalkOptions, steps: Steps) -> None:
         samples = read_sound(options.speech)
         style = read_style(options.style) if options.style else None
         step.note(f"{len(samples) / SAMPLE_RATE:.2f} s of sound")
+    trial = start_trial() if options.video else None
     client = WorkerClient(worker_command(choose_python(options.python)), clean_environment())
     try:
         # the worker loads its model while the head is built
@@ -80,6 +81,9 @@ def talk(options: TalkOptions, steps: Steps) -> None:
         save_whole(options.out)
         step.note(str(options.out))
     if options.video:
+        if not can_draw(trial):
+            steps.warn("This machine has no OpenGL driver for Blender, so the video is rendered with Cycles, slowly.")
+            use_cycles(scene)
         with steps.step("video") as step, steps.quiet():
             count = render_movie(scene, options.video, step.progress)
             step.note(f"{options.video}, {count} frames")

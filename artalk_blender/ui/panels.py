@@ -19,7 +19,7 @@ class ARTALK_PT_main(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
-        layout.operator(ARTALK_OT_add_head.bl_idname, icon="USER")
+        layout.operator(ARTALK_OT_add_head.bl_idname, text="Add Head", icon="USER")
         column = layout.column()
         column.use_property_split = True
         column.prop(context.scene.artalk, "head_gain")
