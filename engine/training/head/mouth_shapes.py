@@ -218,9 +218,7 @@ def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
         "mouthPress": stage.solve(_press),
         "mouthLowerDown": stage.solve(_lower_down, [((0, -94, 92), 4, (0, -1.2, 0.3))]),
         "mouthUpperUp": stage.solve(_upper_up, [((21, -52, 90), 3.5, (0.3, 2.6, 0.4))]),
-        "cheekSquint": stage.solve(
-            None, [((37, -28, 77), 7, (0.6, 3.6, 1.5)), ((0, -68, 99), 14, (0, 0, 0))]
-        ),
+        "cheekSquint": stage.solve(_constant(0, 0, 0), [((37, -28, 77), 7, (0.6, 3.6, 1.5))]),
     }
     out = {
         "mouthFunnel": stage.solve(_funnel),
