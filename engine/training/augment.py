@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from ..mel import FEATURE_FLOOR, HIGHEST_HZ, LOWEST_HZ, POWER_FLOOR, SPEECH_RANGE
 
 FRAMES_PER_SECOND = 100
+TALKERS = 6
+TONES = 8  # different tones among the phones of one item
 DECIBEL = math.log(10.0) / 10.0  # nepers of power
 
 
 class Augmenter:
     """Random augmentation with its own generator."""
 
-    def __init__(self, seed: int, light: float = 0.4) -> None:
+    def __init__(self, seed: int, light: float = 0.3) -> None:
         self.light = light  # share of each batch that gets only the warps and a tone control
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -54,7 +56,7 @@ class Augmenter:
         power = torch.cat([self._reverberated(power[:roomy]), power[roomy:]])
         level = speech_level(power)
         power = power + self._noise(power, level) * self.chosen(0.75, items)
-        power = power + self._babble(power, level) * self.chosen(0.3, items)
+        power = power + self._babble(power, level) * self.chosen(0.4, items)
         power = power + self._clicks(power, level) * self.chosen(0.15, items)
         power = power + level * torch.exp(-self.uniform(45.0, 85.0, items, 1, 1) * DECIBEL)
         log_power = power.clamp_min(POWER_FLOOR).log() + self._band_limits(items)
@@ -64,6 +66,22 @@ class Augmenter:
         # A floor after the band limits: no recorder is silent where its filter has taken everything away.
         ground = log_power.amax(dim=(1, 2), keepdim=True) - self.uniform(60.0, 110.0, items, 1, 1) * DECIBEL
         return torch.maximum(log_power, ground)
+
+    def retuned(self, log_power: Tensor, phone: Tensor) -> Tensor:
+        """A tone control of its own for every phone of half of the items; phone (B, F) int64 numbers
+        them from the start.
+
+        A synthesiser's M always murmurs alike; no two people's do. What remains is how the sounds
+        around it move.
+        """
+        items = len(log_power)
+        curves = torch.cat([self._curve(items, 6.0) for _ in range(TONES)], dim=1) * DECIBEL
+        curves = curves + self.uniform(-4.0, 4.0, items, TONES, 1) * DECIBEL
+        each = torch.nn.functional.one_hot(phone % TONES, TONES).float()
+        for _ in range(2):  # the tone glides over some 50 ms, as it does in a mouth
+            each = 0.5 * each + 0.25 * (each.roll(1, dims=1) + each.roll(-1, dims=1))
+            each = 0.5 * each + 0.25 * (each.roll(2, dims=1) + each.roll(-2, dims=1))
+        return log_power + torch.bmm(each, curves) * self.chosen(0.5, items)
 
     def _curve(self, items: int, reach_db: float) -> Tensor:
         """Random smooth curves over the bands (items, 1, 80), most of it tilt, in dB."""
@@ -99,15 +117,16 @@ class Augmenter:
         return level * ratio * colour * torch.exp(swell * DECIBEL) * grain
 
     def _babble(self, power: Tensor, level: Tensor) -> Tensor:
-        """One to three other talkers of the batch, 4 to 30 dB under the speech."""
+        """One to six other talkers of the batch, 2 to 30 dB under the speech."""
         items, frames, _ = power.shape
-        shifts = torch.randint(1, max(2, items), (3,), generator=self.generator).tolist()
-        delays = torch.randint(0, frames, (3,), generator=self.generator).tolist()
+        shifts = torch.randint(1, max(2, items), (TALKERS,), generator=self.generator).tolist()
+        delays = torch.randint(0, frames, (TALKERS,), generator=self.generator).tolist()
         others = torch.zeros_like(power)
         for number, (shift, delay) in enumerate(zip(shifts, delays, strict=True)):
             talker = (power / level).roll(shift, dims=0).roll(delay, dims=1)
-            others = others + talker * (self.chosen(0.5, items) if number else 1.0)
-        return level * torch.exp(-self.uniform(4.0, 30.0, items, 1, 1) * DECIBEL) * others
+            others = others + talker * (self.chosen(0.4, items) if number else 1.0)
+        others = others / speech_level(others)
+        return level * torch.exp(-self.uniform(2.0, 30.0, items, 1, 1) * DECIBEL) * others
 
     def _clicks(self, power: Tensor, level: Tensor) -> Tensor:
         """Short wide-band knocks."""

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trains the default model's hearing: the mel encoder as a phone recogniser on augmented synthetic speech.
 
-`python -m engine.training.train_mel_encoder --corpus build/corpus --out build/mel_encoder --steps 14000`.
-Writes OUT/latest.npz (the
-averaged weights) and OUT/resume.pt every few minutes and goes on from there when started again; OUT/log.txt
-tells how it goes.
+`python -m engine.training.train_mel_encoder --corpus build/corpus --out build/mel_encoder --steps 6000`.
+Writes OUT/latest.npz (the averaged weights) and OUT/resume.pt every few minutes and goes on from there when started
+again; OUT/log.txt tells how it goes. Repeatable from its seed unless it was interrupted.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..mel import HOP, POWER_FLOOR, SAMPLE_RATE, mel_power
-from ..mel_encoder import Heads, MelEncoder, save_encoder
+from ..mel_encoder import Heads, MelEncoder, load_encoder, save_encoder
 from .augment import Augmenter, warped
 from .corpus import load_corpus
 from .lip_targets import BILABIAL, FEATURE_RATE, OPENING, WIDTH
@@ -96,13 +95,15 @@ class Batches:
         speed = torch.exp(self.augment.uniform(-SMALL_SPEED, SMALL_SPEED, ITEMS))
         head = torch.exp(self.augment.uniform(-SMALL_HEAD, SMALL_HEAD, ITEMS))
         start = self.augment.uniform(0.0, 1.0, ITEMS) * (SOURCE_FRAMES - 1 - speed * FRAMES)
-        features = self.augment(warped(power, start, speed, head, FRAMES))
         frame = torch.arange(FRAMES // 2) * (2.0 * FRAMES / (FRAMES // 2) / 2.0)
         # Feature j is centred at mel frame 2 j; a label cell is half a frame wide and starts at its index.
         cell = (
             (2.0 * (start[:, None] + speed[:, None] * frame)).floor().long().clamp(0, 2 * SOURCE_FRAMES - 1)
         )
-        return features, labels.gather(1, cell)
+        mel_frame = (start[:, None] + speed[:, None] * torch.arange(float(FRAMES))).round().long()
+        phone = (labels[:, 1:] != labels[:, :-1]).cumsum(dim=1).gather(1, (2 * mel_frame - 1).clamp_min(0))
+        power = self.augment.retuned(warped(power, start, speed, head, FRAMES), phone)
+        return self.augment(power), labels.gather(1, cell)
 
 
 def smooth(track: Tensor, sigma: float) -> Tensor:
@@ -146,8 +147,12 @@ def losses(heads: Heads, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
 class Trainer:
     """The run: encoder, optimiser, averaged weights, and how far it is."""
 
-    def __init__(self, encoder: MelEncoder, steps: int, rate: float) -> None:
+    def __init__(self, encoder: MelEncoder, steps: int, rate: float, dropout: float = 0.0) -> None:
         self.encoder, self.steps, self.rate, self.step = encoder, steps, rate, 0
+        for (
+            block
+        ) in encoder.blocks:  # a hook, so that the encoder itself stays free of what only training needs
+            block.fall.register_forward_hook(lambda _m, _i, made: nn.functional.dropout(made, dropout))
         plain = [p for n, p in encoder.named_parameters() if p.ndim < 2]
         decayed = [p for n, p in encoder.named_parameters() if p.ndim >= 2]
         groups = [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
@@ -200,10 +205,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the mel encoder.")
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=14000)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--rate", type=float, default=2.2e-3)
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--start", type=Path, help="an encoder to begin with instead of random weights")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -215,7 +222,8 @@ def main() -> None:
         print(line, file=log, flush=True)
 
     store = load_store(options.corpus)
-    trainer = Trainer(MelEncoder({"WIDTH": options.width}), options.steps, options.rate)
+    encoder = load_encoder(options.start) if options.start else MelEncoder({"WIDTH": options.width})
+    trainer = Trainer(encoder.train(), options.steps, options.rate, options.dropout)
     trainer.load(options.out)
     batches = Batches(
         store, options.seed + trainer.step
