@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -206,6 +207,32 @@ def split(head: Head, field: Array, width: float = 22.0) -> tuple[Array, Array]:
     return left, left[head.mirror] * [-1, 1, 1]
 
 
+# from the wing of the nose past the corner of the mouth, left half, mm
+FOLD = np.array([(16.5, -38, 94), (22, -45, 91), (27.5, -53, 87), (33, -62, 81.5), (36, -70, 77.0)])
+
+
+def smile_fold(head: Head) -> Array:
+    """The fold beside nose and mouth: a crease along FOLD with the cheek swelling outside it; (V,3)."""
+    p = head.points * np.sign(head.points[:, :1] + 1e-12) ** np.array([1, 0, 0])
+    steps = np.linspace(0, 1, 40)[:, None]
+    curve = np.concatenate([a + steps * (b - a) for a, b in pairwise(FOLD)])
+    part = np.linspace(0, 1, len(curve))
+    gap = p[:, None] - curve[None]
+    near = (gap**2).sum(2).argmin(1)
+    away = gap[np.arange(len(p)), near]
+    side = away @ np.array([0.85, 0.50, 0.15])
+    along = np.sin(np.pi * np.clip(0.12 + 0.8 * part[near], 0, 1)) ** 0.7
+    off = np.sqrt(((away**2).sum(1) - side**2).clip(0))
+    depth = 2.8 * np.exp(-(((side - 4.5) / 4.0) ** 2)) - 2.2 * np.exp(-(((side + 0.3) / 2.2) ** 2))
+    amount = depth * along * np.exp(-((off / 6.0) ** 2))
+    skin = np.zeros(len(p), bool)
+    skin[head.tables["skin"]] = skin[head.mirror[head.tables["skin"]]] = True
+    skin[head.tables["mouth"][:6]] = skin[head.mirror[head.tables["mouth"][:6]]] = False
+    out = np.where(skin, amount, 0.0)[:, None] * np.array([0.45, 0.0, 0.9])
+    out[head.points[:, 0] < 0, 0] *= -1
+    return symmetric(head, out)
+
+
 def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
     """All shapes of mouth, jaw and cheeks but jawOpen and mouthClose; `jaw` are the jaw weights (V,)."""
     head = stage.head
@@ -236,6 +263,7 @@ def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
             ],
         ),
     }
+    pairs["mouthSmile"] += smile_fold(head)
     for name, field in pairs.items():
         out[f"{name}Left"], out[f"{name}Right"] = split(head, field)
     sideways = stage.solve(_constant(6.5, 0, 0), [(chin, 8, (1.5, 0, 0))], mirrored=False)

@@ -204,7 +204,7 @@ def add_teeth(half: Half) -> None:
                     [
                         27.5 * np.sin(u) * (1 - depth / 40),
                         np.full_like(u, y) + 0.6 * (1 - np.cos(u)),
-                        87.5 - depth + out - 43 * (1 - np.cos(u)),
+                        90.5 - depth + out - 43 * (1 - np.cos(u)),
                     ],
                     1,
                 )
@@ -219,7 +219,7 @@ def add_teeth(half: Half) -> None:
 def add_tongue(half: Half) -> None:
     """A sheet from the root over the back to the tip and a little under it."""
     s = np.linspace(0, 1, TONGUE_ROWS)
-    z = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [44, 57, 76, 81.5, 82.6, 81, 70])
+    z = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [44, 57, 78, 83.5, 84.6, 83, 72])
     y = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [-80, -70.5, -70.8, -73, -74.6, -76, -78.5])
     w = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [15, 17.5, 15, 10, 8, 10, 14])
     t = np.linspace(0, 1, TONGUE_HALF + 1)

@@ -14,8 +14,9 @@ from . import cage
 from .primitives import Array, smoothstep
 from .sdf import EYE, EYE_RADIUS, LID_RADIUS, HeadField
 
-LIP_UPPER = np.array([-0.8, 1.2, 2.0, 1.9, 0.9, 0.35])
-LIP_LOWER = np.array([-0.8, 2.0, 3.0, 2.3, 0.7, 0.0])
+LIP_RINGS = (0.0, 0.13, 0.42, 0.73)  # the seal's neighbour lies close, so that closed lips show a thin line
+LIP_UPPER = np.array([-0.6, 0.9, 1.9, 1.9, 0.9, 0.35])
+LIP_LOWER = np.array([-0.6, 1.4, 2.9, 2.3, 0.7, 0.0])
 MARGIN_RADIUS = EYE_RADIUS + 1.4
 BROW = np.arange(4, 14)  # eye columns that carry the eyebrow, between rings 6 and 8
 NOSTRIL = np.array([8.4, -44.0, 99.9])
@@ -58,10 +59,10 @@ def brow_edges() -> tuple[Array, Array]:
     return np.asarray(CubicSpline(range(5), upper)(at)), np.asarray(CubicSpline(range(5), lower)(at))
 
 
-def ramp(loops: list[Array]) -> list[Array]:
-    """Nine rings from three: straight lines between the loops."""
+def ramp(loops: list[Array], inner: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)) -> list[Array]:
+    """Nine rings from three: straight lines between the loops; `inner` places the first four."""
     a, b, c = loops
-    return [a + (b - a) * k / 4 for k in range(4)] + [b + (c - b) * k / 4 for k in range(5)]
+    return [a + (b - a) * k for k in inner] + [b + (c - b) * k / 4 for k in range(5)]
 
 
 def nostril_rim() -> Array:
@@ -120,7 +121,8 @@ class HalfHead:
     def _place(self) -> None:
         p, s = self.points, self.skin
         front = p[:, 2] > 78
-        mouth = ramp([loop_curve(np.array(r, float), k < 2) for k, r in enumerate(cage.MOUTH)])
+        loops = [loop_curve(np.array(r, float), k < 2) for k, r in enumerate(cage.MOUTH)]
+        mouth = ramp(loops, LIP_RINGS)
         eye = ramp([eye_curve(np.array(r, float), k == 0) for k, r in enumerate(cage.EYE_LOOPS)])
         p[s.mouth.ravel()] = np.concatenate(mouth)
         eye[8][BROW, :2], eye[6][BROW, :2] = brow_edges()
