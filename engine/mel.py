@@ -2,8 +2,7 @@
 """Log-mel features of 16 kHz speech: what the default model hears.
 
 numpy alone: no torch, no scipy, no files. The audio arrives decoded and resampled; what the features mean is
-learned elsewhere.
-Frame k is centred at k * 10 ms, so that no offset has to be corrected later.
+learned elsewhere. Frame k is centred at k * 10 ms, so that no offset has to be corrected later.
 """
 
 from __future__ import annotations
@@ -37,8 +36,7 @@ def frame_count(samples: int) -> int:
 
 @lru_cache(maxsize=1)
 def _hann() -> np.ndarray:
-    """Periodic Hann window (WINDOW,) float32, scaled so that a full-scale sine has power 1 at its peak
-    bin.
+    """Periodic Hann window (WINDOW,) float32, scaled so that a full-scale sine has power 1 at its peak bin.
     """
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(WINDOW) / WINDOW)
     return (window * (2.0 / window.sum())).astype(np.float32)
@@ -62,8 +60,8 @@ def mel_filters() -> np.ndarray:
 
 
 def _padded(samples: np.ndarray, first_frame: int, frames: int) -> np.ndarray:
-    """The samples under some frames: ((frames - 1) * HOP + WINDOW,) float32; outside, the recording's
-    first or last sample.
+    """The samples under some frames: ((frames - 1) * HOP + WINDOW,) float32; outside, the recording's first
+    or last sample.
 
     Holding the end samples keeps a recording with an offset from beginning and ending with a click.
     """
@@ -92,8 +90,8 @@ def mel_power(samples: np.ndarray) -> np.ndarray:
 
 
 def speech_mean(log_power: np.ndarray) -> np.ndarray | None:
-    """Mean log power of each band (80,) float32 over the speech frames of (frames, 80); None where
-    nothing is loud enough.
+    """Mean log power of each band (80,) float32 over the speech frames of (frames, 80); None where nothing is
+    loud enough.
     """
     frames = len(log_power)
     if not frames:

@@ -2,8 +2,7 @@
 """The default model's audio encoder in torch: log-mel frames in, features at 50 frames per second out.
 
 Convolutions over the whole utterance, no state and no chunks. The trunk uses only operations that numpy
-repeats easily
-(`engine.portable` does); the heads serve training and measuring, not the generator.
+repeats easily (`engine.portable` does); the heads serve training and measuring, not the generator.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ class Block(nn.Module):
 
 
 class MelEncoder(nn.Module):
-    """Features (B, F // 2, WIDTH) at 50 fps of log-mel frames (B, F, 80) at 100; feature j is centred at
-    j * 20 ms.
+    """Features (B, F // 2, WIDTH) at 50 fps of log-mel frames (B, F, 80) at 100; feature j is centred at j *
+    20 ms.
     """
 
     def __init__(self, config: dict[str, int] | None = None) -> None:

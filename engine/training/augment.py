@@ -2,9 +2,8 @@
 """Makes clean synthetic speech sound like anybody, anywhere: random changes to mel band power, on the fly.
 
 Everything works on batches (B, F, 80) of log power or power in torch, without touching a waveform: rooms,
-noise, other talkers,
-microphones and other heads are all simple in this domain. Random numbers come from one generator, so a seed
-repeats a run.
+noise, other talkers, microphones and other heads are all simple in this domain. Random numbers come from one
+generator, so a seed repeats a run.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ class Augmenter:
         return (torch.rand(count, 1, 1, generator=self.generator) < share).float()
 
     def __call__(self, log_power: Tensor) -> Tensor:
-        """Clean log power (B, F, 80) to augmented, normalised features of the same shape; the first
-        items are the light ones.
+        """Clean log power (B, F, 80) to augmented, normalised features of the same shape; the first items are
+        the light ones.
         """
         items = len(log_power)
         log_power = log_power + self._curve(items, 8.0) * DECIBEL * self.chosen(0.9, items)
@@ -68,11 +67,11 @@ class Augmenter:
         return torch.maximum(log_power, ground)
 
     def retuned(self, log_power: Tensor, phone: Tensor) -> Tensor:
-        """A tone control of its own for every phone of half of the items; phone (B, F) int64 numbers
-        them from the start.
+        """A tone control of its own for every phone of half of the items; phone (B, F) int64 numbers them
+        from the start.
 
-        A synthesiser's M always murmurs alike; no two people's do. What remains is how the sounds
-        around it move.
+        A synthesiser's M always murmurs alike; no two people's do. What remains is how the sounds around it
+        move.
         """
         items = len(log_power)
         curves = torch.cat([self._curve(items, 6.0) for _ in range(TONES)], dim=1) * DECIBEL
@@ -192,8 +191,8 @@ def normalised(log_power: Tensor) -> Tensor:
 
 
 def warped(log_power: Tensor, start: Tensor, speed: Tensor, head: Tensor, frames: int) -> Tensor:
-    """Play log power (B, S, 80) from frame start (B,) at a speed (B,), with formants moved by a factor
-    head (B,).
+    """Play log power (B, S, 80) from frame start (B,) at a speed (B,), with formants moved by a factor head
+    (B,).
     """
     items, length, bands = log_power.shape
     time = start[:, None] + speed[:, None] * torch.arange(float(frames))

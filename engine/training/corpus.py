@@ -2,9 +2,8 @@
 """The training speech: synthetic utterances with sample-accurate phone times, in shards on disk.
 
 Made from a seed by free synthesisers; no recorded speech goes in. `python -m engine.training.corpus --hours
-10 --out FOLDER`
-writes it, `load_corpus` reads it. Shards are independent, so the order and number of processes change
-nothing.
+10 --out FOLDER` writes it, `load_corpus` reads it. Shards are independent, so the order and number of
+processes change nothing.
 """
 
 from __future__ import annotations
@@ -106,8 +105,8 @@ def plan(hours: float, seed: int) -> list[Shard]:
 
 
 def finish(speech: Speech, rng: random.Random, warp: float) -> tuple[np.ndarray, list[Phone]] | None:
-    """Warp the speed, resample to 16 kHz and put silence around: samples (N,) int16 and phones; None
-    where it is no use.
+    """Warp the speed, resample to 16 kHz and put silence around: samples (N,) int16 and phones; None where it
+    is no use.
     """
     seconds = len(speech.samples) / speech.rate
     if (

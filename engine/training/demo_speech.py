@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the demo speech: a friendly sentence full of closed lips and open vowels, from a free synthetic
-voice.
+"""Makes the demo speech: a friendly sentence full of closed lips and open vowels, by a free synthetic voice.
 
 `python -m engine.training.demo_speech assets/demo_speech.wav` needs Festival and the voice of the Debian
-package
-festvox-us-slt-hts (Carnegie Mellon's arctic slt, under a BSD-like licence that leaves the speech it makes
-free).
+package festvox-us-slt-hts (Carnegie Mellon's arctic slt, under a BSD-like licence that leaves the speech it
+makes free).
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 posteriors.
 
 A rough table, good enough to train and judge the encoder by; the shapes that the default model performs are
-the visemes'.
-numpy and scipy only.
+the visemes'. numpy and scipy only.
 """
 
 from __future__ import annotations

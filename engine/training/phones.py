@@ -2,8 +2,8 @@
 """The phone labels of the training speech, and how each synthesiser's own symbols become them.
 
 Thirty-five ARPAbet-like phones and silence. Diphthongs are cut in two, so a label always means one mouth
-shape;
-languages share the labels, each sound going to the one whose lips look the same. Standard library only.
+shape; languages share the labels, each sound going to the one whose lips look the same. Standard library
+only.
 """
 
 from __future__ import annotations

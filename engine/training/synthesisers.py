@@ -2,9 +2,8 @@
 """Free speech synthesisers that tell when each phone sounds: eSpeak NG, Flite and Festival.
 
 Each turns a text into 16-bit samples at its own rate and labelled phones. eSpeak NG and Flite run through
-their shared
-libraries, Festival as a program that reads a batch of texts. Training only; Debian packages espeak-ng, flite,
-festival, festvox-*.
+their shared libraries, Festival as a program that reads a batch of texts. Training only; the Debian packages
+are espeak-ng, flite, festival and festvox-*.
 """
 
 from __future__ import annotations

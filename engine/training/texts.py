@@ -2,10 +2,8 @@
 """Something to say, in many languages, for the training speech.
 
 Sentences come from the translated messages of the programs installed on this machine (real grammar, many
-languages), words
-from its word lists, and pseudo-words are made up: full of lip sounds and of the sounds that are mistaken for
-them.
-Standard library only.
+languages), words from its word lists, and pseudo-words are made up: full of lip sounds and of the sounds that
+are mistaken for them. Standard library only.
 """
 
 from __future__ import annotations
@@ -59,8 +57,8 @@ def _spoken(message: str) -> str:
 
 @lru_cache(maxsize=64)
 def messages(language: str) -> tuple[str, ...]:
-    """Sentences of 12 letters to 90 characters from the message catalogues of a locale such as "de";
-    English is "en".
+    """Sentences of 12 letters to 90 characters from the message catalogues of a locale such as "de"; English
+    is "en".
     """
     # English messages are the keys of any other language's catalogues; French has about the most.
     folder = _LOCALES / ("fr" if language == "en" else language) / "LC_MESSAGES"

@@ -2,8 +2,8 @@
 """Trains the default model's hearing: the mel encoder as a phone recogniser on augmented synthetic speech.
 
 `python -m engine.training.train_mel_encoder --corpus build/corpus --out build/mel_encoder --steps 6000`.
-Writes OUT/latest.npz (the averaged weights) and OUT/resume.pt every few minutes and goes on from there when started
-again; OUT/log.txt tells how it goes. Repeatable from its seed unless it was interrupted.
+Writes OUT/latest.npz (the averaged weights) and OUT/resume.pt every few minutes and goes on from there when
+started again; OUT/log.txt tells how it goes. Repeatable from its seed unless it was interrupted.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Batches:
         self.chance = lengths / lengths.sum()
 
     def _segment(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Log power (SOURCE_FRAMES, 80) and labels (2 * SOURCE_FRAMES,); a short utterance is said
-        again and again.
+        """Log power (SOURCE_FRAMES, 80) and labels (2 * SOURCE_FRAMES,); a short utterance is said again and
+        again.
         """
         first, end = self.store.first[number], self.store.first[number + 1]
         at = first + (self.random.integers(end - first) + np.arange(SOURCE_FRAMES)) % (end - first)
