@@ -38,12 +38,14 @@ _SPREADS = (0.012, 0.045, 0.15)
 @dataclass
 class Lesson:
     """``features`` (2 * (T + 100), D) float16, ``neutral`` and ``styled`` (T + 100, 106) float32 raw motion,
-    T frames long;
-    the last 100 frames are the silence after the end."""
+    ``mel`` (4 * (T + 100), 80) float16 where there is sound; the last 100 of the frames are the silence after
+    the end.
+    """
 
     features: np.ndarray
     neutral: np.ndarray
     styled: np.ndarray
+    mel: np.ndarray | None = None
 
     @property
     def frames(self) -> int:
@@ -162,4 +164,4 @@ def heard_lesson(
     neutral = motion_from_activations(active, sound.prosody, total, None, gains, threshold)
     style = random_style(np.random.default_rng(seed))
     styled = motion_from_activations(active, sound.prosody, total, style, gains, threshold)
-    return Lesson(features[0].numpy().astype(np.float16), neutral, styled)
+    return Lesson(features[0].numpy().astype(np.float16), neutral, styled, sound.mel)

@@ -29,6 +29,7 @@ from ..network import Network
 from . import lessons as lesson_module
 from . import train_codec, train_generator
 from .default_sizes import BUILD, MODEL_FILE, default_config, lip_gains
+from .hearing import Hearing
 from .lessons import Heard, Lesson
 from .phones import LABELS
 from .visemes import activations
@@ -107,13 +108,19 @@ def pack(codec: Path, generator: Path, encoder_file: Path, out: Path) -> None:
     encoder = load_encoder(encoder_file)
     config = default_config(dict(encoder.config))
     trainee = train_generator.new_trainee(config, codec)
+    trainee.hearing = Hearing(encoder)
     train_generator.load_into(trainee, generator)
+    encoder = trainee.hearing.student
     write_model(assemble(config, encoder, trainee), out)
     print(f"{out.name}: {out.stat().st_size / 1e6:.2f} MB")
 
 
 def _call(module: str, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", f"engine.training.{module}", *arguments], check=True)
+
+
+def _encoder(given: argparse.Namespace) -> None:
+    _call("train_mel_encoder", "--corpus", str(given.corpus), "--out", str(given.encoder.parent))
 
 
 def _imagined(given: argparse.Namespace) -> None:
@@ -153,6 +160,10 @@ def _generator(given: argparse.Namespace) -> None:
         rehear(trainee, lessons[:FITTED], imagined_for(few, config.audio_width))
     elif given.start_encoder is not None:
         rehear(trainee, lessons[:FITTED], heard_by(few, load_encoder(given.start_encoder)))
+    if not given.frozen_encoder:
+        trainee.hearing = Hearing(encoder)
+        if given.start is not None and given.start_encoder is None:
+            train_generator.load_into(trainee, given.start)
     schedule = train_generator.Schedule(given.steps, given.rate, seed=given.seed)
     train_generator.train(trainee, lessons, schedule, GENERATOR)
 
@@ -183,8 +194,11 @@ def imagined_for(sounds: list[Heard], width: int) -> list[np.ndarray]:
 
 
 STEPS: dict[str, tuple[Callable[[argparse.Namespace], Path], Callable[[argparse.Namespace], None]]] = {
-    "corpus": (lambda given: given.corpus, lambda given: _call("corpus", "--out", str(given.corpus))),
-    "encoder": (lambda given: given.encoder, lambda given: _call("train_mel_encoder")),
+    "corpus": (
+        lambda given: given.corpus,
+        lambda given: _call("corpus", "--hours", "10", "--out", str(given.corpus)),
+    ),
+    "encoder": (lambda given: given.encoder, _encoder),
     "codec": (lambda given: CODEC, lambda given: _call("train_codec", "--out", str(CODEC))),
     "imagined": (lambda given: IMAGINED, _imagined),
     "sounds": (lambda given: SOUNDS, _sounds),
@@ -207,6 +221,9 @@ def main() -> None:
     parser.add_argument("--start", type=Path, default=None, help="go on from this generator")
     parser.add_argument(
         "--start-encoder", type=Path, default=None, help="the encoder that generator was used to"
+    )
+    parser.add_argument(
+        "--frozen-encoder", action="store_true", help="do not train the audio encoder further"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--imagined-lessons", type=int, default=400)

@@ -87,7 +87,7 @@ def stress(prosody: Prosody, speech: np.ndarray) -> np.ndarray:
     weight = np.clip((prosody.loudness + 30) / 15, 0, 1) * speech
     total = np.maximum(gaussian_filter1d(weight, 0.9 * GRID), 0.05)
     near = np.maximum(gaussian_filter1d(weight, 0.07 * GRID), 0.05)
-    value = prosody.loudness + 0.8 * prosody.pitch
+    value = prosody.loudness + 0.4 * prosody.pitch
     local = gaussian_filter1d(value * weight, 0.07 * GRID) / near
     usual = gaussian_filter1d(value * weight, 0.9 * GRID) / total
     return (np.clip((local - usual) / 6.0, -1, 1) * np.clip(near * 1.5, 0, 1) * speech).astype(np.float32)
@@ -97,14 +97,14 @@ def blink_times(speech: np.ndarray, emphasis: np.ndarray) -> list[float]:
     """Seconds of the blinks' closing, about 15 a minute, from what can be heard and from the last blink
     alone.
 
-    A blink falls on the end of a phrase (0.12 s into a pause) when the last one is over 1.6 s ago, on a
-    stressed syllable after 3.4 s, and after 5 s of anything else.
+    A blink falls on the end of a phrase (0.12 s into a pause) when the last one is over 2.4 s ago, on a
+    stressed syllable after 3.6 s, and after 5 s of anything else.
     """
     talking = gaussian_filter1d(speech.astype(np.float32), 0.05 * GRID) > 0.5
     ends = np.flatnonzero(talking[:-1] & ~talking[1:]) + int(0.12 * GRID)
     inner = emphasis[1:-1]
-    peaks = np.flatnonzero((inner > 0.35) & (inner >= emphasis[:-2]) & (inner > emphasis[2:])) + 1
-    events = sorted([(int(i), 1.6) for i in ends if i < len(speech)] + [(int(i), 3.4) for i in peaks])
+    peaks = np.flatnonzero((inner > 0.3) & (inner >= emphasis[:-2]) & (inner > emphasis[2:])) + 1
+    events = sorted([(int(i), 2.4) for i in ends if i < len(speech)] + [(int(i), 3.6) for i in peaks])
     times: list[float] = []
     last = -2.5
     for sample, patience in events:

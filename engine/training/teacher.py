@@ -157,19 +157,16 @@ def _eyes_and_brows(motion: np.ndarray, targets: LipTargets, emphasis: np.ndarra
     motion[:, list(SQUINT)] += style.squint + max(style.smile, 0) * 0.4
 
 
-def _head(
-    targets: LipTargets, emphasis: np.ndarray, prosody: Prosody, style: Style, frames: int
-) -> np.ndarray:
-    """Head rotation (frames,3): nods on stress, slow tilt and turn with loudness and pitch, back to zero in
-    silence.
+def _head(targets: LipTargets, emphasis: np.ndarray, style: Style, frames: int) -> np.ndarray:
+    """Head rotation (frames,3): nods on stress, a turn where phrases start and end, a slow tilt with
+    loudness.
     """
     presence = np.clip(gaussian_filter1d(targets.speech, 0.3 * GRID), 0, 1)
     quick = gaussian_filter1d(emphasis, 0.11 * GRID)
     slow = gaussian_filter1d(emphasis, 0.45 * GRID)
-    tune = gaussian_filter1d(prosody.pitch * targets.speech, 0.35 * GRID) / 3
-    change = np.gradient(gaussian_filter1d(prosody.pitch * targets.speech, 0.4 * GRID)) * GRID / 6
+    phrase = presence - np.clip(gaussian_filter1d(targets.speech, 0.8 * GRID), 0, 1)
     turn = np.stack(
-        [0.075 * quick - 0.03 * tune, 0.05 * np.tanh(change) + 0.04 * slow, 0.035 * np.tanh(tune)], 1
+        [0.08 * quick - 0.03 * phrase, 0.05 * slow + 0.06 * phrase, 0.05 * slow - 0.03 * phrase], 1
     )
     turn = gaussian_filter1d(turn * presence[:, None], 0.05 * GRID, axis=0) * style.head
     return np.stack([_sample(turn[:, axis], frames) for axis in range(3)], 1)
@@ -201,7 +198,7 @@ def motion_from_activations(
     emphasis = prosody_module.stress(prosody, targets.speech)
     motion = _mouth(targets, emphasis, style, frames, gains)
     _eyes_and_brows(motion, targets, emphasis, style)
-    motion[:, HEAD] = _head(targets, emphasis, prosody, style, frames)
+    motion[:, HEAD] = _head(targets, emphasis, style, frames)
     return before_smoothing(motion).astype(np.float32)
 
 

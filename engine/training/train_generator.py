@@ -9,6 +9,7 @@ the last scale, one token a frame, learns to repair them. Against blur: the last
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from torch.nn import functional as F
 from ..codec import Codec, Quantized, code_features, scale_features
 from ..config import NetworkConfig
 from ..generator import Generator
+from ..mel import FEATURE_FLOOR
 from ..style import StyleEncoder
+from .hearing import MARGIN, Hearing
 from .lessons import CHUNK, Lesson
 from .train_codec import aperture_row, average_into, channel_weights, learning_rate, motion_loss, random_flips
 
@@ -32,8 +35,8 @@ SCALE_WEIGHTS = (0.3, 0.5, 0.7, 0.8, 1.4)
 
 @dataclass
 class Batch:
-    """Chunks to learn: raw motion before and now (B,100,106), features (B,200,D), styles (B,50,106), what has
-    a style.
+    """Chunks to learn: raw motion before and now (B,100,106), features (B,200,D), styles (B,50,106), which
+    have a style, which start a recording, and mel windows (B,600,80) where the audio encoder is trained too.
     """
 
     before: Tensor
@@ -41,21 +44,27 @@ class Batch:
     features: Tensor
     style: Tensor
     styled: Tensor
+    first: Tensor
+    mel: Tensor | None = None
 
 
 @dataclass
 class Trainee:
-    """The parts that training touches (generator, style encoder) and the frozen codec."""
+    """The parts that training touches (generator, style encoder, perhaps the audio encoder) and the frozen
+    codec.
+    """
 
     generator: Generator
     style_encoder: StyleEncoder
     codec: Codec
     weight: Tensor
     row: Tensor
+    hearing: Hearing | None = None
 
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """What is trained."""
-        return [*self.generator.parameters(), *self.style_encoder.parameters()]
+    def parts(self) -> dict[str, torch.nn.Module]:
+        """What is trained, by name."""
+        parts = {"generator": self.generator, "style_encoder": self.style_encoder}
+        return parts if self.hearing is None else {**parts, "encoder": self.hearing.student}
 
 
 def new_trainee(config: NetworkConfig, codec_file: Path, row: Tensor | None = None) -> Trainee:
@@ -71,21 +80,41 @@ def new_trainee(config: NetworkConfig, codec_file: Path, row: Tensor | None = No
     return Trainee(Generator(config), style_encoder, codec, channel_weights(codec.motion_std), row)
 
 
-def draw(lessons: Sequence[Lesson], batch: int, rng: np.random.Generator, styled_share: float = 0.3) -> Batch:
+def _mel_window(lesson: Lesson, start: int) -> np.ndarray:
+    """Mel frames (600,80) around the chunk that starts at a frame; nothing but silence outside the lesson."""
+    assert lesson.mel is not None
+    low, high = 4 * start - MARGIN, 4 * (start + CHUNK) + MARGIN
+    inside = lesson.mel[max(low, 0) : high]
+    missing = ((max(-low, 0), high - max(low, 0) - len(inside)), (0, 0))
+    return np.pad(inside, missing, constant_values=FEATURE_FLOOR)
+
+
+def draw(
+    lessons: Sequence[Lesson],
+    batch: int,
+    rng: np.random.Generator,
+    with_mel: bool = False,
+    styled_share: float = 0.3,
+) -> Batch:
     """Random chunks of random lessons, any phase; one in six starts a lesson (its history is all zeros)."""
     rows: dict[str, list[np.ndarray]] = {"before": [], "now": [], "features": [], "style": []}
+    if with_mel:
+        rows["mel"] = []
     flags = rng.random(batch) < styled_share
-    for styled in flags:
+    first = rng.random(batch) < 1 / 6
+    for styled, opening in zip(flags, first, strict=True):
         lesson = lessons[int(rng.integers(len(lessons)))]
         motion = lesson.styled if styled else lesson.neutral
-        start = 0 if rng.random() < 1 / 6 else int(rng.integers(CHUNK, max(CHUNK + 1, lesson.frames)))
+        start = 0 if opening else int(rng.integers(CHUNK, max(CHUNK + 1, lesson.frames)))
         rows["before"].append(np.zeros_like(motion[:CHUNK]) if start == 0 else motion[start - CHUNK : start])
         rows["now"].append(motion[start : start + CHUNK])
         rows["features"].append(lesson.features[2 * start : 2 * (start + CHUNK)])
         place = int(rng.integers(max(1, lesson.frames - STYLE_FRAMES)))
         rows["style"].append(motion[place : place + STYLE_FRAMES])
+        if with_mel:
+            rows["mel"].append(_mel_window(lesson, start))
     tensors = {name: torch.from_numpy(np.stack(parts).astype(np.float32)) for name, parts in rows.items()}
-    return Batch(styled=torch.from_numpy(flags), **tensors)
+    return Batch(styled=torch.from_numpy(flags), first=torch.from_numpy(first), **tensors)
 
 
 @torch.no_grad()
@@ -131,8 +160,8 @@ def bit_loss(logits: Tensor, unit: Tensor, scales: tuple[int, ...], heavy: Tenso
 
 def decoded(trainee: Trainee, logits: Tensor, past: Quantized, code: Quantized) -> Tensor:
     """Raw motion (B,100,106) of the last scale's predicted bits on top of the given coarser ones; gradients
-    pass
-    through the bits as through their expectation."""
+    pass through the bits as through their expectation.
+    """
     size = code.bits.shape[-1] ** -0.5
     soft = torch.tanh((logits[:, -CHUNK:, :, 1] - logits[:, -CHUNK:, :, 0]).float() / 2) * size
     hard = torch.where(soft > 0, size, -size)
@@ -153,7 +182,10 @@ def step_loss(
         past, code = codes(trainee.codec, batch, generator, share)
     history = scale_features(past.bits, scales)[:, None]
     style = style_tokens(trainee, batch)
-    audio = trainee.generator.pool_audio(batch.features)
+    features = batch.features
+    if trainee.hearing is not None and batch.mel is not None:
+        features = trainee.hearing(batch.mel, batch.first)
+    audio = trainee.generator.pool_audio(features)
     if own_errors:
         with torch.no_grad():
             first = trainee.generator.logits(style, history, scale_features(code.bits, scales), audio)
@@ -169,6 +201,10 @@ def step_loss(
         motion = decoded(trainee, logits, past, code)
         parts = motion_loss(motion, batch.now, trainee.codec.motion_std, trainee.weight, trainee.row)
     loss = bits + 0.25 * (parts["motion"] + 0.6 * parts["aperture"] + 0.2 * parts["speed"])
+    forgotten = loss.new_zeros(())
+    if trainee.hearing is not None and batch.mel is not None:
+        forgotten = trainee.hearing.forgetting(features, batch.features)
+        loss = loss + 0.5 * forgotten
     got = motion.detach() @ trainee.row
     kept = (got[closed] < 1.0).float().mean() if bool(closed.any()) else torch.zeros(())
     return loss, {
@@ -177,6 +213,7 @@ def step_loss(
         "aperture_mm2": float(parts["aperture"].detach()),
         "motion": float(parts["motion"].detach()),
         "kept": float(kept),
+        "forgotten": float(forgotten.detach()),
     }
 
 
@@ -188,35 +225,37 @@ class Schedule:
     top_rate: float = 2e-3
     batch: int = 16
     flip_share: float = 0.3
-    own_errors_from: float = 0.75
+    own_errors_from: float = 0.6
+    encoder_share: float = 0.25
     seed: int = 1
 
 
 def train(
     trainee: Trainee, lessons: Sequence[Lesson], schedule: Schedule, out: Path, every: int = 100
 ) -> None:
-    """Train in place and write ``out``: averaged tensors of generator and style encoder, and the optimiser's
-    step.
-    """
+    """Train in place and write ``out``: the averaged tensors of all trained parts."""
     torch.manual_seed(schedule.seed)
     rng = np.random.default_rng(schedule.seed)
     flips = torch.Generator().manual_seed(schedule.seed)
-    optimizer = torch.optim.AdamW(trainee.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
-    parts = {"generator": trainee.generator, "style_encoder": trainee.style_encoder}
-    average = {
-        name: {key: value.clone() for key, value in part.state_dict().items()} for name, part in parts.items()
-    }
+    parts = trainee.parts()
+    groups = [
+        {"params": list(part.parameters()), "part": schedule.encoder_share if name == "encoder" else 1.0}
+        for name, part in parts.items()
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    trained = [parameter for part in parts.values() for parameter in part.parameters()]
+    average = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
     began, seen = time.monotonic(), []
     for step in range(schedule.steps):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, schedule.steps, schedule.top_rate)
-        batch = draw(lessons, schedule.batch, rng)
+            group["lr"] = learning_rate(step, schedule.steps, schedule.top_rate) * group["part"]
+        batch = draw(lessons, schedule.batch, rng, with_mel=trainee.hearing is not None)
         own = step > schedule.own_errors_from * schedule.steps and step % 2 == 0
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss, numbers = step_loss(trainee, batch, flips, schedule.flip_share, own)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         for name, part in parts.items():
             average_into(average[name], part, min(0.997, (step + 1) / (step + 20)))
@@ -233,6 +272,8 @@ def load_into(trainee: Trainee, path: Path) -> None:
     saved = torch.load(path, weights_only=True)
     trainee.generator.load_state_dict(saved["generator"])
     trainee.style_encoder.load_state_dict(saved["style_encoder"])
+    if trainee.hearing is not None and "encoder" in saved:
+        trainee.hearing.student.load_state_dict(saved["encoder"])
 
 
 @torch.no_grad()
