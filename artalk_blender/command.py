@@ -87,7 +87,8 @@ def _talk(options: argparse.Namespace) -> None:
     from .talk import TalkOptions, talk
 
     wanted = {name: value for name, value in vars(options).items() if name != "command"}
-    talk(TalkOptions(**wanted), Steps())
+    with Steps() as steps:
+        talk(TalkOptions(**wanted), steps)
 
 
 def _retarget(options: argparse.Namespace) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where things lie: the engine and the user's own folder (assets: engine/assets.py). No `bpy` module use at import."""
+"""Where the engine lies (its assets: engine/assets.py). No `bpy` module use at import."""
 
 from __future__ import annotations
 
@@ -32,15 +32,3 @@ def mount_engine() -> None:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     sys.modules[__package__].engine = module
-
-
-def user_folder() -> Path:
-    """The folder where this extension may write: logs and caches, never the package itself."""
-    import bpy
-
-    try:
-        return Path(bpy.utils.extension_path_user(__package__, create=True))
-    except ValueError:  # run from a checkout, not as an installed extension
-        folder = Path(bpy.utils.user_resource("CONFIG")) / "artalk"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder

@@ -8,11 +8,12 @@ process tries it first; where that one dies, Cycles renders on the processor: sl
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,33 @@ def choose_mp4(scene: Any, file_name: str) -> None:
     scene.render.filepath = f"//{file_name}"
 
 
-def render_movie(scene: Any, path: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
-    """Renders the scene's frame range to `path`, whole or not at all; returns the number of frames."""
+@contextmanager
+def _stoppable(part: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C ends the process within a frame, and takes the unfinished film along.
+
+    Raising would not: Blender prints what a render handler raises and renders on.
+    """
+
+    def stop(*_: Any) -> None:
+        with suppress(OSError):
+            part.unlink()
+        say("Stopped.")
+        os._exit(130)
+
+    kept = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def render_movie(scene: Any, path: Path, progress: Callable[[int, int], None] = lambda done, total: None,
+                 say: Callable[[str], None] = print) -> int:
+    """Renders the scene's frame range to `path`, whole or not at all; returns the number of frames.
+
+    For the command line: while it renders, Ctrl-C ends the process.
+    """
     total = scene.frame_end - scene.frame_start + 1
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".part{path.suffix}", dir=path.parent)
     os.close(handle)
@@ -91,7 +117,8 @@ def render_movie(scene: Any, path: Path, progress: Callable[[int, int], None] = 
     scene.render.filepath = str(part)
     bpy.app.handlers.render_write.append(count)
     try:
-        bpy.ops.render.render(animation=True)
+        with _stoppable(part, say):
+            bpy.ops.render.render(animation=True)
         if written < total or not part.is_file() or part.stat().st_size == 0:
             raise ArtalkError(f"“{path.name}” could not be rendered.", "Open the .blend and render it there.")
         os.replace(part, path)

@@ -49,6 +49,13 @@ class Steps:
         self._err = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
         self._terminal = self._err if self._err.isatty() else None
 
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._out.close()
+        self._err.close()
+
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """Times what is done inside and prints one line when it went well."""
@@ -61,7 +68,13 @@ class Steps:
         self._say(self._out, f"{name:8s}{time.perf_counter() - started:7.2f} s  {step.text}")
 
     def warn(self, text: str) -> None:
-        self._say(self._err, f"Warning: {text}")
+        self.say(f"Warning: {text}")
+
+    def say(self, text: str) -> None:
+        """A line on stderr, whatever is quiet."""
+        if self._terminal is not None:
+            self._terminal.write("\r\x1b[K")
+        self._say(self._err, text)
 
     @staticmethod
     def _say(stream: TextIO, text: str) -> None:

@@ -85,7 +85,7 @@ def talk(options: TalkOptions, steps: Steps) -> None:
             steps.warn("This machine has no OpenGL driver for Blender, so the video is rendered with Cycles, slowly.")
             use_cycles(scene)
         with steps.step("video") as step, steps.quiet():
-            count = render_movie(scene, options.video, step.progress)
+            count = render_movie(scene, options.video, step.progress, steps.say)
             step.note(f"{options.video}, {count} frames")
 
 
@@ -126,9 +126,9 @@ def save_whole(path: Path) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".part.blend", dir=path.parent)
     os.close(handle)
     part = Path(name)
+    part.unlink()  # Blender makes it, with the permissions that files have here
     try:
         bpy.ops.wm.save_as_mainfile(filepath=str(part), copy=True, compress=True, check_existing=False)
-        os.chmod(part, 0o644)
         os.replace(part, path)
     except (RuntimeError, OSError) as error:
         raise ArtalkError(f"“{path}” could not be written: {str(error).strip()}.",

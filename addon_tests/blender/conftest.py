@@ -8,17 +8,17 @@ import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import bpy
 import numpy as np
 import pytest
 
-bpy = pytest.importorskip("bpy")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from artalk_blender.engine.flame.file import read_flame  # noqa: E402
-from artalk_blender.engine.flame.model import FlameModel  # noqa: E402
-from synthetic_head import make_head, make_motion  # noqa: E402
+from artalk_blender.engine.flame.file import read_flame
+from artalk_blender.engine.flame.model import FlameModel
+from synthetic_head import make_head, make_motion
 
-from artalk_blender.head.build import Head, build_head  # noqa: E402
+from artalk_blender.head.build import Head, build_head
 
 
 @pytest.fixture

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import bpy
@@ -208,3 +210,17 @@ def test_the_command_line_is_a_process_too(tmp_path, speech):
                              str(tmp_path / "a.blend")], capture_output=True, text=True, cwd=ROOT, env=environment)
     assert result.returncode == 2
     assert result.stdout == "" and len(result.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_while_rendering_leaves_no_half_film(tmp_path, head_file):
+    speech = write_wav(tmp_path / "line.wav", voice(8.0))
+    command = [sys.executable, "-m", "artalk_blender", "talk", str(speech), "--out", str(tmp_path / "talk.blend"),
+               "--video", str(tmp_path / "talk.mp4"), "--head", str(head_file)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".talk.*.part.mp4")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and said == "Stopped.\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["line.wav", "talk.blend"]

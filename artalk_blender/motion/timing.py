@@ -28,10 +28,6 @@ def frame_to_seconds(frames: float, scene_fps: float) -> float:
     return frames / scene_fps
 
 
-def seconds_to_frames(seconds: float, scene_fps: float) -> float:
-    return seconds * scene_fps
-
-
 def last_frame(first_frame: int, seconds: float, scene_fps: float) -> int:
     """The last frame of a picture that starts on `first_frame` and lasts `seconds`, to the nearest frame."""
     return first_frame + max(1, math.floor(seconds * scene_fps + 0.5)) - 1

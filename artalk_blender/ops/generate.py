@@ -13,11 +13,13 @@ from ..head.build import find_head, head_of
 from ..preferences import read_preferences
 from ..properties import process_settings
 from ..worker.client import Request, WorkerClient
-from ..worker.job import ModalJob, shared_client
+from ..worker.job import ModalJob, is_busy, shared_client
 
 
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why motion can't be generated now, in one sentence; empty when it can."""
+    if is_busy():
+        return "Motion is being generated; Esc stops it"
     if find_head(context) is None:
         return "Select a head, or add one with Add > Mesh > ARTalk Head"
     if find_sound_strip(context) is None:

@@ -77,6 +77,11 @@ class WorkerClient:
         return self._process.pid if self._process is not None else None
 
     @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return bool(self._open)
+
+    @property
     def log(self) -> str:
         """The last lines that the worker wrote to its stderr."""
         return "\n".join(self._stderr)
@@ -103,6 +108,11 @@ class WorkerClient:
         if request.status is None and request.cancel_asked is None:
             request.cancel_asked = time.monotonic()
             self._outgoing.put(Message(protocol.CANCEL, 0, {"target": request.id}))
+
+    def abandon(self, request: Request) -> None:
+        """Cancels a request that nobody waits for any more."""
+        self.cancel(request)
+        self._open.pop(request.id, None)
 
     def pump(self, wait: float = 0.0) -> None:
         """Takes in what has arrived; waits up to `wait` seconds for the first message."""

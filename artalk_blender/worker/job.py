@@ -31,6 +31,11 @@ def shared_client(python: str = "") -> WorkerClient:
     return _client
 
 
+def is_busy() -> bool:
+    """Whether a job of this session is under way."""
+    return _client is not None and _client.busy
+
+
 def close_client() -> None:
     """Ends the session's worker, if there is one."""
     global _client
@@ -97,7 +102,7 @@ class ModalJob:
     def cancel(self, context: Any) -> None:
         """Blender closes the file or the window under a running job."""
         if self._request is not None and self._worker is not None:
-            self._worker.cancel(self._request)
+            self._worker.abandon(self._request)
         self._clear(context)
 
     def _end(self, context: Any) -> set[str]:
