@@ -27,6 +27,8 @@ FPS = 25.0
 CHANNELS = 106
 JAW_RADIANS = 0.26
 """Jaw rotation that equals jawOpen 1."""
+EMPHASIS = 0.10
+"""How much further a fully stressed moment opens."""
 OPENNESS = 0.46
 """Aperture of a stressed open vowel, in units of the jaw's rotation alone (1 = jawOpen 1)."""
 BLINK = (0, 7)
@@ -101,7 +103,7 @@ def _mouth(
 ) -> np.ndarray:
     """Mouth channels of (frames,106) so that the aperture is what the targets say."""
     motion = np.zeros((frames, CHANNELS))
-    energy = np.clip(1 + 0.22 * gaussian_filter1d(emphasis, 0.06 * GRID), 0.75, 1.2) * style.openness
+    energy = np.clip(1 + EMPHASIS * gaussian_filter1d(emphasis, 0.06 * GRID), 0.75, 1.2) * style.openness
     gate = targets.gate
     speech = gaussian_filter1d(targets.speech, 0.015 * GRID)
     shape = {

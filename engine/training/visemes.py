@@ -73,7 +73,7 @@ _COLUMNS = ("open", "jaw", "funnel", "pucker", "stretch", "smile", "down", "up",
 # How far (gaussian sigma, s) each articulator's target spreads into its neighbours, and how much earlier it
 # starts. Lips round and spread ahead of the sound, the heavy jaw is slow, the lips themselves are quick.
 _SPREAD = {
-    "open": (0.035, 0.0),
+    "open": (0.031, 0.0),
     "jaw": (0.050, 0.010),
     "funnel": (0.055, 0.035),
     "pucker": (0.055, 0.035),
