@@ -7,6 +7,7 @@ A take keeps its raw motion, so all of this can be done again with other numbers
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class ProcessSettings:
         return asdict(self)
 
 
-def process_motion(raw: NDArray[np.floating], settings: ProcessSettings | None = None) -> Floats:
+def process_motion(raw: NDArray[np.floating[Any]], settings: ProcessSettings | None = None) -> Floats:
     """Raw motion (T,106) -> the motion that is keyed (T,106); `raw` stays as it is."""
     settings = settings or ProcessSettings()
     raw = np.asarray(raw, np.float32)
@@ -39,7 +40,7 @@ def process_motion(raw: NDArray[np.floating], settings: ProcessSettings | None =
     return motion
 
 
-def axis_angle_to_quaternions(axis_angle: NDArray[np.floating]) -> NDArray[np.float64]:
+def axis_angle_to_quaternions(axis_angle: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """(T,3) radians -> (T,4) unit quaternions w, x, y, z whose sign never jumps from frame to frame.
 
     q and -q are the same rotation, but half-way between them lies none: without the continuous sign a bone
@@ -57,8 +58,8 @@ def axis_angle_to_quaternions(axis_angle: NDArray[np.floating]) -> NDArray[np.fl
     return quaternions
 
 
-def joint_shift(expression: NDArray[np.floating], rotation: NDArray[np.floating],
-                directions: NDArray[np.floating]) -> NDArray[np.float64]:
+def joint_shift(expression: NDArray[np.floating[Any]], rotation: NDArray[np.floating[Any]],
+                directions: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """How far a bone has to move (T,3), metres, because FLAME's joints move with the expression.
 
     FLAME turns about joint + dJ, a bone about its rest joint; turning by R about the former is turning about

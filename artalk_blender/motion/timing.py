@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .layout import MOTION_FPS
 
+_LARGEST_FPS = 32767  # what Blender takes
 _NTSC = Fraction(1001, 1000)
 
 
@@ -34,9 +35,10 @@ def last_frame(first_frame: int, seconds: float, scene_fps: float) -> int:
 
 
 def split_rate(fps: float) -> tuple[int, float]:
-    """(fps, fps_base) as Blender keeps a rate: 25 -> (25, 1.0), 29.97 -> (30, 1.001), 12.5 -> (13, 1.04).
+    """(fps, fps_base) as Blender keeps a rate: 25 -> (25, 1.0), 29.97 -> (30, 1.001), 12.5 -> (25, 2.0).
 
-    The broadcast rates are meant exactly when they are written short, as everybody writes them.
+    Whole numbers wherever they do: a movie file keeps them exactly, other bases only roughly. The broadcast
+    rates are meant exactly when they are written short, as everybody writes them.
     """
     if not (math.isfinite(fps) and 1.0 <= fps <= 1000.0):
         raise ValueError("a frame rate lies between 1 and 1000")
@@ -45,4 +47,5 @@ def split_rate(fps: float) -> tuple[int, float]:
         return whole, 1.0
     if abs(fps - whole / float(_NTSC)) < 0.006:  # 23.98, 29.97, 59.94 as well as 23.976
         return whole, float(_NTSC)
-    return whole, whole / fps
+    ratio = Fraction(fps).limit_denominator(min(100, _LARGEST_FPS // whole))
+    return ratio.numerator, float(ratio.denominator)

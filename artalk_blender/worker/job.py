@@ -136,6 +136,8 @@ class ModalJob:
     def _show(context: Any, text: str | None) -> None:
         if context.workspace is not None:
             context.workspace.status_text_set(text)
+        for area in context.screen.areas if context.screen is not None else ():
+            area.tag_redraw()  # panels ask whether a job runs only when they are drawn
 
 
 def register() -> None:
