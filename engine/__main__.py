@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import __version__
 from .errors import EngineError
@@ -148,7 +149,7 @@ def _vertices(options: argparse.Namespace) -> None:
     print(f"{options.out}: {result.shape[0]} frames of {result.shape[1]} vertices, metres")
 
 
-def _read_shape(path: Path) -> np.ndarray:
+def _read_shape(path: Path) -> NDArray[np.float32]:
     try:
         shape = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +77,7 @@ class MotionFile:
     version: str = ""
 
 
-def write_motion(path: str | Path, motion: NDArray[np.floating], model: str, sample_rate: int = 16000) -> None:
+def write_motion(path: str | Path, motion: NDArray[np.floating[Any]], model: str, sample_rate: int = 16000) -> None:
     """Writes motion (T,106) with its provenance; `model` is its name and sha256."""
     with replacing(path) as file:
         np.savez_compressed(

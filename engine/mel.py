@@ -10,6 +10,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
 
 SAMPLE_RATE = 16000
 HOP = 160  # samples: 10 ms
@@ -35,7 +38,7 @@ def frame_count(samples: int) -> int:
 
 
 @lru_cache(maxsize=1)
-def _hann() -> np.ndarray:
+def _hann() -> Floats:
     """Periodic Hann window (WINDOW,) float32, scaled so that a full-scale sine has power 1 at its peak bin.
     """
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(WINDOW) / WINDOW)
@@ -43,7 +46,7 @@ def _hann() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def mel_filters() -> np.ndarray:
+def mel_filters() -> Floats:
     """Triangular filters (FFT // 2 + 1, BANDS) float32 with unit sum, evenly spaced on the mel scale."""
     top, bottom = (2595.0 * np.log10(1.0 + hz / 700.0) for hz in (HIGHEST_HZ, LOWEST_HZ))
     edges = 700.0 * (10.0 ** (np.linspace(bottom, top, BANDS + 2) / 2595.0) - 1.0)
@@ -59,7 +62,7 @@ def mel_filters() -> np.ndarray:
     return (filters / filters.sum(axis=0)).astype(np.float32)
 
 
-def _padded(samples: np.ndarray, first_frame: int, frames: int) -> np.ndarray:
+def _padded(samples: Floats, first_frame: int, frames: int) -> Floats:
     """The samples under some frames: ((frames - 1) * HOP + WINDOW,) float32; outside, the recording's first
     or last sample.
 
@@ -71,7 +74,7 @@ def _padded(samples: np.ndarray, first_frame: int, frames: int) -> np.ndarray:
     return np.pad(samples[max(start, 0) : stop], (before, after), mode="edge")
 
 
-def mel_power(samples: np.ndarray) -> np.ndarray:
+def mel_power(samples: Floats) -> Floats:
     """Mel band power (frames, 80) float32 of samples (N,) float32 at 16 kHz; a full-scale sine is about 1."""
     samples = np.asarray(samples, dtype=np.float32).reshape(-1)
     frames = frame_count(len(samples))
@@ -89,7 +92,7 @@ def mel_power(samples: np.ndarray) -> np.ndarray:
     return power
 
 
-def speech_mean(log_power: np.ndarray) -> np.ndarray | None:
+def speech_mean(log_power: Floats) -> Floats | None:
     """Mean log power of each band (80,) float32 over the speech frames of (frames, 80); None where nothing is
     loud enough.
     """
@@ -107,7 +110,7 @@ def speech_mean(log_power: np.ndarray) -> np.ndarray | None:
     return (weight @ log_power) / weight.sum(dtype=np.float32)
 
 
-def log_mel(samples: np.ndarray) -> np.ndarray:
+def log_mel(samples: Floats) -> Floats:
     """Features (frames, 80) float32 at 100 per second of samples (N,) float32 in -1..1 at 16 kHz mono.
 
     Log power (nepers) over each band's mean in the utterance's speech; silence is FEATURE_FLOOR everywhere.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def chunk_count(sample_count: int) -> int:
     return max(1, math.ceil(sample_count / CHUNK_SAMPLES))
 
 
-def check_samples(samples: NDArray[np.floating]) -> Floats:
+def check_samples(samples: NDArray[np.floating[Any]]) -> Floats:
     """Samples (N,) as float32. Raises EngineError for what no model can hear."""
     samples = np.asarray(samples, np.float32)
     if samples.ndim != 1 or samples.size == 0:
@@ -67,7 +67,7 @@ def check_samples(samples: NDArray[np.floating]) -> Floats:
     return samples
 
 
-def check_style(style: NDArray[np.floating]) -> Floats:
+def check_style(style: NDArray[np.floating[Any]]) -> Floats:
     """A style motion (50,106) as float32; more rows are cut to the first 50, as published."""
     style = np.asarray(style, np.float32)
     if style.ndim != 2 or style.shape[1] != MOTION_SIZE or len(style) < STYLE_FRAMES:
@@ -92,8 +92,8 @@ class Pipeline:
 
     def stream(
         self,
-        samples: NDArray[np.floating],
-        style: NDArray[np.floating] | None = None,
+        samples: NDArray[np.floating[Any]],
+        style: NDArray[np.floating[Any]] | None = None,
         raw: bool = False,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[Part]:
@@ -119,8 +119,8 @@ class Pipeline:
 
     def generate(
         self,
-        samples: NDArray[np.floating],
-        style: NDArray[np.floating] | None = None,
+        samples: NDArray[np.floating[Any]],
+        style: NDArray[np.floating[Any]] | None = None,
         raw: bool = False,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Floats:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ def _filter_bank(source: int, target: int) -> tuple[NDArray[np.float32], int]:
     return (np.sinc(time) * window * (cutoff / source)).astype(np.float32), reach
 
 
-def resample(samples: NDArray[np.floating], rate: int, to: int = 16000) -> NDArray[np.float32]:
+def resample(samples: NDArray[np.floating[Any]], rate: int, to: int = 16000) -> NDArray[np.float32]:
     """(C, N) at `rate` Hz -> (C, ceil(N * to / rate)) at `to` Hz."""
     data = np.atleast_2d(np.asarray(samples, np.float32))
     if rate == to or data.shape[1] == 0:

@@ -9,6 +9,7 @@ then the jaw's second and third axis are set to zero. Ends are the polynomial fi
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ def _projection(window: int, order: int) -> NDArray[np.float64]:
     return powers @ np.linalg.pinv(powers)
 
 
-def savitzky_golay(values: NDArray[np.floating], window: int, order: int) -> NDArray[np.float32]:
+def savitzky_golay(values: NDArray[np.floating[Any]], window: int, order: int) -> NDArray[np.float32]:
     """Smooths (T, C) along time. Where T < window, the largest odd window that fits is used."""
     frames = len(values)
     window = min(window, frames if frames % 2 else frames - 1)
@@ -42,7 +43,7 @@ def savitzky_golay(values: NDArray[np.floating], window: int, order: int) -> NDA
     return result.astype(np.float32)
 
 
-def smooth_motion(raw: NDArray[np.floating]) -> NDArray[np.float32]:
+def smooth_motion(raw: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Raw motion (T,106) -> published motion (T,106).
 
     The reference refuses fewer than 9 frames; here shorter motion is smoothed with the window that fits.
@@ -63,7 +64,7 @@ class StreamingSmoother:
         self._base = 0
         self._sent = 0
 
-    def push(self, raw: NDArray[np.floating]) -> NDArray[np.float32]:
+    def push(self, raw: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Takes raw frames (n,106), returns the smoothed frames (m,106) that nothing later can change."""
         self._raw = np.concatenate([self._raw, np.asarray(raw, np.float32)])
         end = self._base + len(self._raw)

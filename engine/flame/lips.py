@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,9 @@ class LipCurves:
     jaw: NDArray[np.float32]
 
 
-def lip_curves(model: FlameModel, motion: NDArray[np.floating], shape: NDArray[np.floating] | None = None) -> LipCurves:
+def lip_curves(
+    model: FlameModel, motion: NDArray[np.floating[Any]], shape: NDArray[np.floating[Any]] | None = None
+) -> LipCurves:
     """Lip curves of a motion (T,106); the head's rotation does not matter.
 
     Raises EngineError when the head has no landmarks to measure with.

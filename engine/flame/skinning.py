@@ -7,6 +7,8 @@ published ARTalk code (joints regressed from the shaped mesh, pose correctives a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ Floats = NDArray[np.float64]
 _FRAMES_AT_ONCE = 64  # keeps the working set near 10 MB for a 5023-vertex head
 
 
-def rotation_matrices(axis_angle: NDArray[np.floating]) -> Floats:
+def rotation_matrices(axis_angle: NDArray[np.floating[Any]]) -> Floats:
     """(..., 3) axis-angle in radians -> (..., 3, 3) rotation matrices (Rodrigues); zero gives the identity."""
     vector = np.asarray(axis_angle, np.float64)
     angle = np.linalg.norm(vector + 1e-8, axis=-1, keepdims=True)  # the published guard against a zero norm
@@ -29,12 +31,12 @@ def rotation_matrices(axis_angle: NDArray[np.floating]) -> Floats:
 
 def skin(
     model: FlameModel,
-    expression: NDArray[np.floating],
-    root: NDArray[np.floating] | None = None,
-    neck: NDArray[np.floating] | None = None,
-    jaw: NDArray[np.floating] | None = None,
-    eyes: NDArray[np.floating] | None = None,
-    shape: NDArray[np.floating] | None = None,
+    expression: NDArray[np.floating[Any]],
+    root: NDArray[np.floating[Any]] | None = None,
+    neck: NDArray[np.floating[Any]] | None = None,
+    jaw: NDArray[np.floating[Any]] | None = None,
+    eyes: NDArray[np.floating[Any]] | None = None,
+    shape: NDArray[np.floating[Any]] | None = None,
     vertices: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """Vertices (T,V,3) in metres for T frames.
@@ -45,7 +47,7 @@ def skin(
     expression = np.atleast_2d(np.asarray(expression, np.float64))
     frames = len(expression)
 
-    def pose(value: NDArray[np.floating] | None, width: int) -> Floats:
+    def pose(value: NDArray[np.floating[Any]] | None, width: int) -> Floats:
         return np.zeros((frames, width)) if value is None else np.asarray(value, np.float64).reshape(frames, width)
 
     axis_angle = np.concatenate([pose(root, 3), pose(neck, 3), pose(jaw, 3), pose(eyes, 6)], 1).reshape(frames, 5, 3)
@@ -69,8 +71,8 @@ def skin(
 
 def motion_vertices(
     model: FlameModel,
-    motion: NDArray[np.floating],
-    shape: NDArray[np.floating] | None = None,
+    motion: NDArray[np.floating[Any]],
+    shape: NDArray[np.floating[Any]] | None = None,
     vertices: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """Vertices (T,V,3) of a motion (T,106); neck and eyes rest, as in ARTalk."""
