@@ -79,3 +79,25 @@ def test_demo_speech_moves_the_lips_the_same_each_time() -> None:
     assert (curves.aperture < 0.1 * opened).mean() > 0.05
     assert np.abs(motion[:, :100]).max() < 1.6
     assert np.abs(motion[:, 46:100]).max() < 1e-3
+
+
+def test_lips_close_for_synthetic_bilabials() -> None:
+    """A sentence full of p, b and m, spoken by eSpeak NG where it is installed."""
+    signal = pytest.importorskip("scipy.signal")
+    from engine.training.phones import BILABIALS
+    from engine.training.synthesisers import Espeak, SynthesisError
+
+    try:
+        text = "Mother put the big map on the table, maybe above my paper bag."
+        speech = Espeak().say(text, "en-us", 150, 50, 50)
+    except SynthesisError as missing:
+        pytest.skip(str(missing))
+    samples = signal.resample_poly(speech.samples / 32768.0, RATE, speech.rate).astype(np.float32)
+    aperture = _curves(_motion(samples)).aperture
+    opened = float(np.percentile(aperture, 95))
+    times = np.arange(len(samples) // 16) / 1000
+    curve = np.interp(times, np.arange(len(aperture)) / 25, aperture) / opened
+    lips = [(start, end) for start, end, label in speech.phones if label in BILABIALS]
+    assert len(lips) >= 10
+    closed = [curve[(times >= start - 0.04) & (times <= end + 0.04)].min() < 0.10 for start, end in lips]
+    assert np.mean(closed) >= 0.7
