@@ -11,7 +11,8 @@ from artalk_blender.motion.timing import last_frame, motion_frames, split_rate
 
 @pytest.mark.parametrize(("fps", "expected"), [
     (25, (25, 1.0)), (24, (24, 1.0)), (29.97, (30, 1.001)), (23.976, (24, 1.001)), (23.98, (24, 1.001)),
-    (30000 / 1001, (30, 1.001)), (59.94, (60, 1.001)), (12.5, (25, 2.0)), (15.2, (76, 5.0)), (999.5, (1999, 2.0)), (1, (1, 1.0)),
+    (30000 / 1001, (30, 1.001)), (59.94, (60, 1.001)), (12.5, (25, 2.0)), (15.2, (76, 5.0)),
+    (999.5, (1999, 2.0)), (1, (1, 1.0)),
 ])
 def test_rates_split_as_blender_keeps_them(fps, expected):
     whole, base = split_rate(fps)
