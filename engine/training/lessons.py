@@ -21,7 +21,7 @@ from .phone_strings import random_phones
 from .phones import LABELS, SILENCE
 from .prosody import Prosody
 from .teacher import LipGains, motion_from_activations, random_style
-from .visemes import GRID, activations
+from .visemes import GRID, activations, lip_targets
 
 if TYPE_CHECKING:
     from ..mel_encoder import MelEncoder
@@ -57,7 +57,8 @@ def imagined_features(active: np.ndarray, prosody: Prosody, width: int) -> np.nd
     """Phone activations (N, phones) at GRID and prosody -> features (N50, width) like an ideal encoder's,
     zero-padded.
     """
-    emphasis = prosody_module.stress(prosody, 1 - active[:, LABELS.index(SILENCE)])
+    opening = lip_targets(active, LABELS).open
+    emphasis = prosody_module.stress(prosody, 1 - active[:, LABELS.index(SILENCE)], opening)
     tracks = np.concatenate(
         [active, emphasis[:, None], prosody.pitch[:, None] / 3, prosody.loudness[:, None] / 20], 1
     )

@@ -82,41 +82,43 @@ def imagined(speech: np.ndarray, rng: np.random.Generator) -> Prosody:
     return Prosody(smooth.astype(np.float32), (2 * tune * speech).astype(np.float32))
 
 
-def stress(prosody: Prosody, speech: np.ndarray) -> np.ndarray:
-    """(N,) about -1..1 at GRID: how much each moment stands out from the speech around it; 0 in silence."""
+def stress(prosody: Prosody, speech: np.ndarray, opening: np.ndarray) -> np.ndarray:
+    """(N,) about -1..1 at GRID: how much each moment stands out from the speech around it; 0 in silence.
+
+    Half of it is loudness (and some pitch), half how long and wide the mouth opens (``opening`` (N,)):
+    stressed vowels are louder, longer and clearer.
+    """
     weight = np.clip((prosody.loudness + 30) / 15, 0, 1) * speech
     total = np.maximum(gaussian_filter1d(weight, 0.9 * GRID), 0.05)
     near = np.maximum(gaussian_filter1d(weight, 0.07 * GRID), 0.05)
     value = prosody.loudness + 0.4 * prosody.pitch
     local = gaussian_filter1d(value * weight, 0.07 * GRID) / near
     usual = gaussian_filter1d(value * weight, 0.9 * GRID) / total
-    return (np.clip((local - usual) / 6.0, -1, 1) * np.clip(near * 1.5, 0, 1) * speech).astype(np.float32)
+    loud = np.clip((local - usual) / 6.0, -1, 1) * np.clip(near * 1.5, 0, 1)
+    wide = np.clip(
+        (gaussian_filter1d(opening, 0.09 * GRID) - gaussian_filter1d(opening, 0.7 * GRID)) / 0.2, -1, 1
+    )
+    return ((0.5 * loud + 0.6 * wide) * speech).astype(np.float32)
 
 
-def blink_times(speech: np.ndarray, emphasis: np.ndarray) -> list[float]:
-    """Seconds of the blinks' closing, about 15 a minute, from what can be heard and from the last blink
-    alone.
+def blink_times(speech: np.ndarray, opening: np.ndarray, apart: float = 2.2) -> list[float]:
+    """Seconds of the blinks' closing, about 15 a minute of speech, from what can be heard near them alone.
 
-    A blink falls on the end of a phrase (0.12 s into a pause) when the last one is over 2.4 s ago, on a
-    stressed syllable after 3.6 s, and after 5 s of anything else.
+    Candidates are the ends of phrases (0.12 s into a pause, always stronger) and the widest openings of the
+    mouth; one that has a stronger one within ``apart`` seconds is left out. No blink depends on the one
+    before, so that a model that hears the candidates knows the answer.
     """
     talking = gaussian_filter1d(speech.astype(np.float32), 0.05 * GRID) > 0.5
     ends = np.flatnonzero(talking[:-1] & ~talking[1:]) + int(0.12 * GRID)
-    inner = emphasis[1:-1]
-    peaks = np.flatnonzero((inner > 0.3) & (inner >= emphasis[:-2]) & (inner > emphasis[2:])) + 1
-    events = sorted([(int(i), 2.4) for i in ends if i < len(speech)] + [(int(i), 3.6) for i in peaks])
-    times: list[float] = []
-    last = -2.5
-    for sample, patience in events:
-        now = sample / GRID
-        while now - last > 5.0:
-            last += 5.0
-            if last > 0:
-                times.append(last)
-        if now - last >= patience:
-            times.append(now)
-            last = now
-    while len(speech) / GRID - last > 5.0:
-        last += 5.0
-        times.append(last)
-    return [time for time in times if time > 0.1]
+    wide = gaussian_filter1d(opening, 0.09 * GRID)
+    inner = wide[1:-1]
+    peaks = np.flatnonzero((inner > 0.25) & (inner >= wide[:-2]) & (inner > wide[2:])) + 1
+    around = gaussian_filter1d(speech.astype(np.float32), 0.6 * GRID)
+    candidates = [(1.0 + float(around[i]), int(i)) for i in ends if i < len(speech)]
+    candidates += [(float(wide[i]), int(i)) for i in peaks]
+    kept: list[int] = []
+    for strength, sample in candidates:
+        near = (other > strength for other, place in candidates if abs(place - sample) < apart * GRID)
+        if not any(near):
+            kept.append(sample)
+    return sorted(sample / GRID for sample in kept if sample > 0.1 * GRID)

@@ -144,7 +144,7 @@ def _eyes_and_brows(motion: np.ndarray, targets: LipTargets, emphasis: np.ndarra
     frames = len(motion)
     time = np.arange(frames) / FPS
     blink = np.zeros(frames)
-    for start in prosody_module.blink_times(targets.speech, emphasis):
+    for start in prosody_module.blink_times(targets.speech, targets.open):
         rise = (time - start) / 0.10
         fall = (start + 0.34 - time) / 0.20
         blink = np.maximum(blink, np.clip(np.minimum(rise, fall), 0, 1))
@@ -197,7 +197,7 @@ def motion_from_activations(
     style, gains = style or Style(), gains or LipGains()
     frames = frame_count(seconds)
     targets = lip_targets(active, labels, threshold)
-    emphasis = prosody_module.stress(prosody, targets.speech)
+    emphasis = prosody_module.stress(prosody, targets.speech, targets.open)
     motion = _mouth(targets, emphasis, style, frames, gains)
     _eyes_and_brows(motion, targets, emphasis, style)
     motion[:, HEAD] = _head(targets, emphasis, style, frames)

@@ -226,7 +226,7 @@ class Schedule:
     batch: int = 16
     flip_share: float = 0.3
     own_errors_from: float = 0.6
-    encoder_share: float = 0.25
+    encoder_share: float = 0.5
     seed: int = 1
 
 
