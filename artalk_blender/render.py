@@ -92,7 +92,8 @@ def _stoppable(part: Path, say: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         for number, handler in kept.items():
-            signal.signal(number, handler)
+            # Blender's own handler, which is no Python function, reads as None
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
 def render_movie(scene: Any, path: Path, progress: Callable[[int, int], None] = lambda done, total: None,
