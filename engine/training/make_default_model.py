@@ -34,13 +34,8 @@ from .lessons import Heard, Lesson
 from .phones import LABELS
 from .visemes import activations
 
-CORPUS = BUILD / "corpus"
-ENCODER = BUILD / "mel_encoder" / "latest.npz"
-CODEC = BUILD / "codec.pt"
-IMAGINED = BUILD / "generator_imagined.pt"
-SOUNDS = BUILD / "sounds.pkl"
-LESSONS = BUILD / "lessons.pkl"
-GENERATOR = BUILD / "generator.pt"
+CODEC, IMAGINED, GENERATOR = "codec.pt", "generator_imagined.pt", "generator.pt"
+SOUNDS, LESSONS = "sounds.pkl", "lessons.pkl"
 FITTED = 80
 """Lessons that fit one kind of features to another."""
 
@@ -120,19 +115,27 @@ def _call(module: str, *arguments: str) -> None:
 
 
 def _encoder(given: argparse.Namespace) -> None:
-    _call("train_mel_encoder", "--corpus", str(given.corpus), "--out", str(given.encoder.parent))
+    _call(
+        "train_mel_encoder",
+        "--corpus",
+        str(given.corpus),
+        "--out",
+        str(given.encoder.parent),
+        "--steps",
+        str(given.encoder_steps),
+    )
 
 
 def _imagined(given: argparse.Namespace) -> None:
     config = default_config()
-    trainee = train_generator.new_trainee(config, CODEC)
+    trainee = train_generator.new_trainee(config, given.build / CODEC)
     lessons = imagined_lessons(given.imagined_lessons, given.seed, config.audio_width)
     schedule = train_generator.Schedule(given.imagined_steps, seed=given.seed, own_errors_from=2.0)
-    train_generator.train(trainee, lessons, schedule, IMAGINED)
+    train_generator.train(trainee, lessons, schedule, given.build / IMAGINED)
 
 
 def _sounds(given: argparse.Namespace) -> None:
-    SOUNDS.write_bytes(pickle.dumps(heard_sounds(given.corpus, given.seed, given.minutes)))
+    (given.build / SOUNDS).write_bytes(pickle.dumps(heard_sounds(given.corpus, given.seed, given.minutes)))
 
 
 def _lessons(given: argparse.Namespace) -> None:
@@ -141,9 +144,9 @@ def _lessons(given: argparse.Namespace) -> None:
         lesson_module.heard_lesson(
             sound, encoder, gains, given.seed * 1000 + index, given.trust, given.threshold
         )
-        for index, sound in enumerate(pickle.loads(SOUNDS.read_bytes()))
+        for index, sound in enumerate(pickle.loads((given.build / SOUNDS).read_bytes()))
     ]
-    LESSONS.write_bytes(pickle.dumps(made))
+    (given.build / LESSONS).write_bytes(pickle.dumps(made))
     print(f"{len(made)} lessons, {sum(lesson.frames for lesson in made) / 1500:.0f} minutes")
 
 
@@ -152,10 +155,10 @@ def _generator(given: argparse.Namespace) -> None:
     """
     encoder = load_encoder(given.encoder)
     config = default_config(dict(encoder.config))
-    trainee = train_generator.new_trainee(config, CODEC)
-    train_generator.load_into(trainee, given.start or IMAGINED)
-    lessons = pickle.loads(LESSONS.read_bytes())
-    few = pickle.loads(SOUNDS.read_bytes())[:FITTED]
+    trainee = train_generator.new_trainee(config, given.build / CODEC)
+    train_generator.load_into(trainee, given.start or given.build / IMAGINED)
+    lessons = pickle.loads((given.build / LESSONS).read_bytes())
+    few = pickle.loads((given.build / SOUNDS).read_bytes())[:FITTED]
     if given.start is None:
         rehear(trainee, lessons[:FITTED], imagined_for(few, config.audio_width))
     elif given.start_encoder is not None:
@@ -165,7 +168,7 @@ def _generator(given: argparse.Namespace) -> None:
         if given.start is not None and given.start_encoder is None:
             train_generator.load_into(trainee, given.start)
     schedule = train_generator.Schedule(given.steps, given.rate, seed=given.seed)
-    train_generator.train(trainee, lessons, schedule, GENERATOR)
+    train_generator.train(trainee, lessons, schedule, given.build / GENERATOR)
 
 
 def heard_by(sounds: list[Heard], encoder: MelEncoder) -> list[np.ndarray]:
@@ -193,31 +196,57 @@ def imagined_for(sounds: list[Heard], width: int) -> list[np.ndarray]:
     ]
 
 
-STEPS: dict[str, tuple[Callable[[argparse.Namespace], Path], Callable[[argparse.Namespace], None]]] = {
-    "corpus": (
-        lambda given: given.corpus,
-        lambda given: _call("corpus", "--hours", "10", "--out", str(given.corpus)),
-    ),
-    "encoder": (lambda given: given.encoder, _encoder),
-    "codec": (lambda given: CODEC, lambda given: _call("train_codec", "--out", str(CODEC))),
-    "imagined": (lambda given: IMAGINED, _imagined),
-    "sounds": (lambda given: SOUNDS, _sounds),
-    "lessons": (lambda given: LESSONS, _lessons),
-    "generator": (lambda given: GENERATOR, _generator),
-    "pack": (lambda given: given.out, lambda given: pack(CODEC, GENERATOR, given.encoder, given.out)),
+def _corpus(given: argparse.Namespace) -> None:
+    _call("corpus", "--hours", str(given.hours), "--out", str(given.corpus))
+
+
+def _codec(given: argparse.Namespace) -> None:
+    _call("train_codec", "--steps", str(given.codec_steps), "--out", str(given.build / CODEC))
+
+
+def _pack(given: argparse.Namespace) -> None:
+    pack(given.build / CODEC, given.build / GENERATOR, given.encoder, given.out)
+
+
+STEPS: dict[str, tuple[str | None, Callable[[argparse.Namespace], None]]] = {
+    "corpus": (None, _corpus),
+    "encoder": (None, _encoder),
+    "codec": (CODEC, _codec),
+    "imagined": (IMAGINED, _imagined),
+    "sounds": (SOUNDS, _sounds),
+    "lessons": (LESSONS, _lessons),
+    "generator": (GENERATOR, _generator),
+    "pack": (None, _pack),
 }
+"""The steps in order: the file in BUILD that says that a step is done (None: decided in `is_done`), and its
+doing.
+"""
+
+
+def is_done(name: str, given: argparse.Namespace) -> bool:
+    """Whether a step's result is there."""
+    if name == "pack":
+        return False
+    file = STEPS[name][0]
+    return (
+        (given.build / file).exists()
+        if file
+        else {"corpus": given.corpus, "encoder": given.encoder}[name].exists()
+    )
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--from", dest="first", choices=STEPS, default="corpus", help="repeat this step and all after it"
-    )
+    parser.add_argument("--from", dest="first", choices=STEPS, help="repeat this step and all after it")
     parser.add_argument("--until", choices=STEPS, default="pack", help="stop after this step")
     parser.add_argument("--out", type=Path, default=MODEL_FILE)
-    parser.add_argument("--corpus", type=Path, default=CORPUS)
-    parser.add_argument("--encoder", type=Path, default=ENCODER)
+    parser.add_argument("--build", type=Path, default=BUILD, help="folder for the steps' results")
+    parser.add_argument("--corpus", type=Path, default=None, help="left out: BUILD/corpus")
+    parser.add_argument("--encoder", type=Path, default=None, help="left out: BUILD/mel_encoder/latest.npz")
+    parser.add_argument("--hours", type=float, default=10.0, help="of speech in the corpus")
+    parser.add_argument("--encoder-steps", type=int, default=12000)
+    parser.add_argument("--codec-steps", type=int, default=1600)
     parser.add_argument("--start", type=Path, default=None, help="go on from this generator")
     parser.add_argument(
         "--start-encoder", type=Path, default=None, help="the encoder that generator was used to"
@@ -232,20 +261,20 @@ def main() -> None:
     parser.add_argument(
         "--trust", type=float, default=1.0, help="share of the encoder's own phones in the targets"
     )
-    parser.add_argument("--threshold", type=float, default=0.22, help="bilabial share that closes the lips")
+    parser.add_argument("--threshold", type=float, default=0.25, help="bilabial share that closes the lips")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=1.2e-3)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
+    given.corpus = given.corpus or given.build / "corpus"
+    given.encoder = given.encoder or given.build / "mel_encoder" / "latest.npz"
     torch.set_num_threads(given.threads)
     names = list(STEPS)
-    chosen_first = any(argument.startswith("--from") for argument in sys.argv[1:])
     for name in names[: names.index(given.until) + 1]:
-        result, make = STEPS[name]
-        repeat = chosen_first and names.index(name) >= names.index(given.first)
-        if repeat or name == "pack" or not result(given).exists():
+        asked = given.first is not None and names.index(name) >= names.index(given.first)
+        if asked or not is_done(name, given):
             print(f"== {name}", flush=True)
-            make(given)
+            STEPS[name][1](given)
 
 
 if __name__ == "__main__":

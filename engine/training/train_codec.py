@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trains the motion codec on teacher motion of random phone strings. Needs torch; no sound.
 
-    python -m engine.training.train_codec --steps 1250 --out build/codec.pt
+    python -m engine.training.train_codec --steps 1600 --out build/codec.pt
 
 Windows of 200 frames (a chunk and the one before it). Losses: normalised motion, lip aperture in millimetres
 with extra weight where the lips touch, velocities, balanced bits, and a latent that stays near its code. Some
@@ -206,7 +206,7 @@ def train(steps: int, out: Path, seed: int, batch: int, clips: int, rate: float,
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1250)
+    parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--out", type=Path, default=BUILD / "codec.pt")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=24)
