@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 _CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
 _CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)
-_CONV_WIDTH, _WIDTH, _HIDDEN, _HEADS, _DEPTH = 512, 1024, 4096, 16, 24
+_CONV_WIDTH, _WIDTH, _HIDDEN, HEADS, _DEPTH = 512, 1024, 4096, 16, 24
 _POSITION_TAPS, _POSITION_GROUPS = 128, 16
 
 
@@ -122,7 +122,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
         q, k, v = (
-            layer(x).view(batch, length, _HEADS, width // _HEADS).transpose(1, 2)
+            layer(x).view(batch, length, HEADS, width // HEADS).transpose(1, 2)
             for layer in (self.q_proj, self.k_proj, self.v_proj)
         )
         y = F.scaled_dot_product_attention(q, k, v)

@@ -10,8 +10,7 @@ Training, all scales of a chunk in one pass with teacher forcing (B clips, R = p
       audio   (B,181,D)    pool_audio(features of the chunk (B,F,D))
 
 Token 0 of the chunk and of each history chunk is the style condition itself. `predict_plain` runs all earlier
-tokens again at every scale, as the published program does; `predict` keeps their keys and values, which is
-exact because no token sees a finer scale.
+tokens again at every scale, as the published program does; engine/fast_generator.py keeps what it can.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from torch.nn import functional as F
 from .codec import area_pool, scale_features
 from .config import NetworkConfig
 
-_MAX_LOG_TEMPERATURE = math.log(100.0)
+MAX_LOG_TEMPERATURE = math.log(100.0)
 
 
 class Attention(nn.Module):
@@ -50,9 +49,9 @@ class Attention(nn.Module):
         """Tokens (B,L,W) -> unit keys and values, (B,H,L,W/H) each."""
         return F.normalize(self._split(self.key(x)), dim=-1), self._split(self.value(x))
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """Queries from x (B,L,W); additive mask broadcastable to (B,H,L,keys)."""
-        temperature = self.scale_mul_1H11.clamp_max(_MAX_LOG_TEMPERATURE).exp()
+        temperature = self.scale_mul_1H11.clamp_max(MAX_LOG_TEMPERATURE).exp()
         q = F.normalize(self._split(self.query(x)), dim=-1) * temperature
         y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=1.0)
         return self.proj(y.transpose(1, 2).flatten(2))
@@ -73,17 +72,15 @@ class Block(nn.Module):
         """Audio condition (B,L,D) -> (B,L,6,W): gamma1, gamma2, scale1, scale2, shift1, shift2."""
         return self.ada_lin(audio).unflatten(-1, (6, -1))
 
-    def forward(
-        self, x: Tensor, modulation: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens x (B,L,W); keys and values of all tokens before them. Returns x, its own keys and values."""
+    def forward(self, x: Tensor, modulation: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Tokens x (B,L,W) -> (B,L,W); keys and values of the history, (B,H,R*181,W/H) each."""
         gamma1, gamma2, scale1, scale2, shift1, shift2 = modulation.unbind(2)
         inner = _plain_norm(x) * (1.0 + scale1) + shift1
         own_keys, own_values = self.attn.keys_values(inner)
         all_keys, all_values = torch.cat([keys, own_keys], dim=2), torch.cat([values, own_values], dim=2)
         x = x + self.attn(inner, all_keys, all_values, mask) * gamma1
         inner = _plain_norm(x) * (1.0 + scale2) + shift2
-        return x + self.ffn(inner) * gamma2, all_keys, all_values
+        return x + self.ffn(inner) * gamma2
 
 
 class HeadModulation(nn.Module):
@@ -173,7 +170,7 @@ class Generator(nn.Module):
         mask = self.attn_bias_for_masking[:, :, :length, : history.shape[1] + length]
         for block in self._blocks():
             keys, values = block.attn.keys_values(history)
-            x, _, _ = block(x, block.modulation(audio), keys, values, mask)
+            x = block(x, block.modulation(audio), keys, values, mask)
         return self._head(x, audio)
 
     def _blocks(self) -> list[Block]:
@@ -194,29 +191,6 @@ class Generator(nn.Module):
             if index + 1 < len(scales):
                 inputs = scale_features(bits, scales)
         return Prediction(bits, logits)
-
-    @torch.no_grad()
-    def predict(self, style: Tensor, history: Tensor, audio: Tensor) -> Prediction:
-        """The same with new tokens only at each scale; keys, values and modulations are kept."""
-        scales = self.config.scales
-        past = self.history_tokens(style, history)
-        blocks = self._blocks()
-        kept = [block.attn.keys_values(past) for block in blocks]
-        modulations = [block.modulation(audio) for block in blocks]
-        inputs = history.new_zeros(style.shape[0], 0, self.config.code_dim)
-        bits_so_far: list[Tensor] = []
-        logits_so_far: list[Tensor] = []
-        for start, end in self.config.spans():
-            x = self.input_tokens(style, inputs)[:, start:end]
-            for index, block in enumerate(blocks):
-                x, keys, values = block(x, modulations[index][:, start:end], *kept[index], None)
-                kept[index] = (keys, values)
-            logits = self._head(x, audio[:, start:end])
-            logits_so_far.append(logits)
-            bits_so_far.append(logits[..., 1] > logits[..., 0])
-            if end < self.config.tokens:
-                inputs = scale_features(torch.cat(bits_so_far, dim=1), scales)
-        return Prediction(torch.cat(bits_so_far, dim=1), torch.cat(logits_so_far, dim=1))
 
 
 def _block_causal_mask(level: Tensor, history: int) -> Tensor:

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The wav2vec encoder's fast path: several chunks at once. Needs torch; never imports bpy.
+
+Rows stay rows from the first convolution on, so no norm waits for a transposition; each strided convolution is one
+or two matrix products on the rows as they lie; queries, keys and values come from one product.
+`Wav2VecEncoder.forward` is the slow reference it is tested against.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .audio_encoder import HEADS, ConvLayer, EncoderLayer, Wav2VecEncoder
+from .fast_generator import Affine, fuse
+
+CHUNKS_AT_ONCE = 4      # on a processor; more is hardly faster, takes memory and delays a cancel
+
+
+class FastConv:
+    """A convolution with stride 2 and 2 or 3 taps, or the first one, as matrix products; LayerNorm; GELU."""
+
+    def __init__(self, layer: ConvLayer, dtype: torch.dtype) -> None:
+        self.conv, self.norm, self.dtype = layer.conv, layer.layer_norm, dtype
+        self.first = layer.conv.in_channels == 1
+        precision = torch.float32 if self.first else dtype      # samples have more than 8 bits
+        taps = layer.conv.weight.detach().transpose(1, 2)       # (O,taps,I)
+        width = taps.shape[1] if self.first else 2
+        self.pair = taps[:, :width].flatten(1).to(precision)
+        self.third = taps[:, 2].to(precision) if taps.shape[1] == 3 else None
+        self.bias = cast("Tensor", layer.conv.bias).detach().to(precision)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Samples (N,), or rows (L,I) -> rows (L',512)."""
+        if self.first:
+            y = F.linear(x.unfold(0, self.conv.kernel_size[0], self.conv.stride[0]), self.pair, self.bias)
+        else:
+            rows = (len(x) - self.conv.kernel_size[0]) // 2 + 1
+            y = F.linear(x[: 2 * rows].view(rows, -1), self.pair, self.bias)
+            if self.third is not None:
+                y.addmm_(x[2 : 2 * rows + 1 : 2], self.third.t())
+        return F.gelu(self.norm(y.float()).to(self.dtype))
+
+
+class FastLayer:
+    """One transformer layer; the sums stay float32."""
+
+    def __init__(self, layer: EncoderLayer, dtype: torch.dtype) -> None:
+        self.dtype, self.norm, self.last_norm = dtype, layer.layer_norm, layer.final_layer_norm
+        attention, perceptron = layer.attention, layer.feed_forward
+        self.weight, self.bias = fuse([attention.q_proj, attention.k_proj, attention.v_proj], dtype)
+        self.out = Affine.of(attention.out_proj, dtype)
+        self.rise = Affine.of(perceptron.intermediate_dense, dtype)
+        self.fall = Affine.of(perceptron.output_dense, dtype)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B,L,1024) -> (B,L,1024)."""
+        joint = F.linear(self.norm(x).to(self.dtype), self.weight, self.bias)
+        q, k, v = joint.unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        inner = F.linear(self.last_norm(x).to(self.dtype), self.rise.weight, self.rise.bias)
+        return x + self.fall(F.gelu(inner))
+
+
+class FastWav2Vec:
+    """Chunks of samples (B,64000) -> features (B,199,1024), with an encoder's weights as they are now."""
+
+    def __init__(self, encoder: Wav2VecEncoder, dtype: torch.dtype = torch.float32) -> None:
+        self.encoder, self.dtype = encoder, dtype
+        with torch.inference_mode(False), torch.no_grad():
+            self.front = [FastConv(cast("ConvLayer", layer), dtype) for layer in encoder.feature_extractor.conv_layers]
+            position = encoder.encoder.pos_conv_embed.conv
+            self.taps = position.parametrizations["weight"]().detach().to(dtype)
+            self.tap_bias = position.bias.detach().to(dtype)
+            self.layers = [FastLayer(cast("EncoderLayer", layer), dtype) for layer in encoder.encoder.layers]
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        rows = []
+        for chunk in self.encoder.normalise(samples):
+            x = chunk
+            for convolution in self.front:      # chunk by chunk: these rows are long enough, and take much memory
+                x = convolution(x)
+            rows.append(x)
+        projection = self.encoder.feature_projection
+        x = projection.projection(projection.layer_norm(torch.stack(rows).float()))
+        padding = self.taps.shape[2] // 2
+        groups = x.shape[2] // self.taps.shape[1]
+        y = F.conv1d(x.transpose(1, 2).to(self.dtype), self.taps, self.tap_bias, padding=padding, groups=groups)
+        x = x + F.gelu(y[..., :-1]).transpose(1, 2).float()
+        for layer in self.layers:
+            x = layer(x)
+        return self.encoder.encoder.layer_norm(x)
