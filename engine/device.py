@@ -25,10 +25,24 @@ def check_choice(device: str, precision: str) -> None:
         raise EngineError(f"There is no device “{device}”.", f"Choose one of {', '.join(DEVICES)}.")
     if precision not in PRECISIONS:
         raise EngineError(f"There is no precision “{precision}”.", f"Choose one of {', '.join(PRECISIONS)}.")
-    if precision != "fp32":
-        raise EngineError(
-            f"The precision {precision} is not supported yet.", "Choose fp32.", code="unsupported"
-        )
+    if precision in ("fp16", "int8"):
+        raise EngineError(f"The precision {precision} is not offered.", "Choose fp32 or bf16.", code="unsupported")
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """torch's type for fp32 or bf16; refuses bf16 where the hardware would only pretend, and be slower."""
+    import torch
+
+    if precision == "fp32":
+        return torch.float32
+    if device.type == "cuda":
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    if not able:
+        what = "graphics card" if device.type == "cuda" else "processor"
+        raise EngineError(f"This {what} cannot compute in {precision}.", "Choose fp32.", code="unsupported")
+    return torch.bfloat16
 
 
 def choose_device(device: str) -> torch.device:

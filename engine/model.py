@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .assets import DEFAULT_MODEL
 from .chunking import Floats
-from .device import check_choice, choose_device, set_threads
+from .device import check_choice, choose_device, choose_dtype, set_threads
 from .errors import EngineError
 from .portable.network import PortableNetwork
 
@@ -28,8 +28,10 @@ DEFAULT_NAME = "default"
 class LoadedModel:
     """A network with its provenance; what `Pipeline` asks for."""
 
-    def __init__(self, name: str, path: Path, network: Network | PortableNetwork, device: str) -> None:
-        self.name, self.path, self.device = name, path, device
+    def __init__(
+        self, name: str, path: Path, network: Network | PortableNetwork, device: str, precision: str = "fp32"
+    ) -> None:
+        self.name, self.path, self.device, self.precision = name, path, device, precision
         self.network = network
 
     if TYPE_CHECKING:
@@ -53,14 +55,17 @@ def load_model(
     """The default model (None), a published folder or `.pt`, or an `.npz`.
 
     `backend` is `numpy` (the default model's kind only), `torch`, or `auto`: numpy for an `.npz` unless a graphics
-    card is asked for, else torch. Raises EngineError in one sentence.
+    card or another precision than fp32 is asked for, else torch. Raises EngineError in one sentence.
     """
     check_choice(device, precision)
     if backend not in ("auto", "numpy", "torch"):
         raise EngineError(f"There is no backend “{backend}”.", "Choose auto, numpy or torch.")
     name = DEFAULT_NAME if path is None else ""
     file = model_file(path)
-    if file.suffix == ".npz" and (backend == "numpy" or (backend == "auto" and device != "cuda")):
+    plain_wish = device != "cuda" and precision == "fp32"
+    if file.suffix == ".npz" and (backend == "numpy" or (backend == "auto" and plain_wish)):
+        if precision != "fp32":
+            raise EngineError("In numpy a model computes in fp32 only.", "Choose fp32.", code="unsupported")
         network = PortableNetwork.from_file(file)
         if device == "cuda":
             raise EngineError("In numpy a model runs on the processor only.", "Choose the device auto or cpu.",
@@ -68,10 +73,10 @@ def load_model(
         return LoadedModel(name or file.stem, file, network, "cpu")
     if backend == "numpy":
         raise EngineError(f"“{file.name}” needs torch.", "Choose the backend auto.", code="unsupported")
-    return _load_torch(name or file.stem, file, device)
+    return _load_torch(name or file.stem, file, device, precision)
 
 
-def _load_torch(name: str, file: Path, device: str) -> LoadedModel:
+def _load_torch(name: str, file: Path, device: str, precision: str) -> LoadedModel:
     try:
         import torch  # noqa: F401  # asked for here so that its absence is one sentence
     except ImportError:
@@ -80,8 +85,11 @@ def _load_torch(name: str, file: Path, device: str) -> LoadedModel:
     from .weights import load_network
 
     chosen = choose_device(device)
+    dtype = choose_dtype(precision, chosen)
     set_threads()
-    return LoadedModel(name, file, load_network(file, chosen), chosen.type)
+    network = load_network(file, chosen)
+    network.precision = dtype
+    return LoadedModel(name, file, network, chosen.type, precision)
 
 
 def model_file(path: str | Path | None) -> Path:

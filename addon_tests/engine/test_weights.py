@@ -196,7 +196,8 @@ def test_paths_that_lead_nowhere(tmp_path: Path):
 
 @pytest.mark.parametrize(("choice", "sentence"), [
     ({"device": "tpu"}, "no device “tpu”"), ({"precision": "fp8"}, "no precision “fp8”"),
-    ({"precision": "bf16"}, "bf16 is not supported yet"), ({"backend": "jax"}, "no backend “jax”"),
+    ({"precision": "int8"}, "int8 is not offered"), ({"precision": "fp16"}, "fp16 is not offered"),
+    ({"precision": "bf16", "backend": "numpy"}, "fp32 only"), ({"backend": "jax"}, "no backend “jax”"),
     ({"device": "cuda", "backend": "numpy"}, "processor only"),
 ])
 def test_choices_are_never_ignored(model: Path, choice: dict[str, str], sentence: str):

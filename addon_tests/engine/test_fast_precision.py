@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reduced precision: chosen, never silent, measured, refused where the hardware has it not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from engine import device  # noqa: E402
+from engine.assets import DEFAULT_HEAD, DEFAULT_MODEL, DEMO_SPEECH  # noqa: E402
+from engine.audio_file import read_audio  # noqa: E402
+from engine.errors import EngineError  # noqa: E402
+from engine.flame.file import read_flame  # noqa: E402
+from engine.model import load_model  # noqa: E402
+from engine.precision import MOST_LIP_MILLIMETRES, Difference, measure_difference  # noqa: E402
+from engine.weights import load_network  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+def test_bfloat16_is_refused_where_the_processor_has_it_not(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    with pytest.raises(EngineError, match="This processor cannot compute in bf16") as caught:
+        device.choose_dtype("bf16", CPU)
+    assert "\n" not in str(caught.value)
+    assert device.choose_dtype("fp32", CPU) == torch.float32
+
+
+def test_bfloat16_is_taken_where_it_is_chosen(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    model = load_model(DEFAULT_MODEL, device="cpu", precision="bf16")
+    assert (model.precision, model.network.precision) == ("bf16", torch.bfloat16)
+    assert load_model(DEFAULT_MODEL, device="cpu", backend="torch").network.precision == torch.float32
+
+
+def test_the_difference_is_measured():
+    speech = read_audio(DEMO_SPEECH)[: 6 * 16000]
+    head = read_flame(DEFAULT_HEAD)
+    network = load_network(DEFAULT_MODEL)
+    assert measure_difference(network, speech, head) == Difference(0.0, 0.0)
+    network.precision = torch.bfloat16
+    seen: list[int] = []
+    difference = measure_difference(network, speech, head, progress=seen.append)
+    assert seen == [1, 2, 1, 2]
+    assert 0 < difference.bits < 0.5 and np.isfinite(difference.lip_millimetres)
+    assert network.precision == torch.bfloat16
+
+
+def test_visible_differences_are_flagged():
+    assert not Difference(0.3, MOST_LIP_MILLIMETRES).visible
+    assert Difference(0.0, 1.01 * MOST_LIP_MILLIMETRES).visible
+    assert Difference(0.0, float("nan")).visible
