@@ -92,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="time the model")
     _add_model_options(bench)
     bench.add_argument("--seconds", type=float, default=20.0, metavar="N", help="length of the test sound")
+    bench.add_argument("--lines", type=int, default=0, metavar="N",
+                       help="also time N short lines, one by one and together")
     bench.add_argument("--json", type=Path, metavar="FILE")
     bench.set_defaults(run=_bench)
 
@@ -103,6 +105,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="DIR|FILE", type=Path, help="left out: the default model")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16", "int8"), default="fp32")
+    parser.add_argument("--threads", type=int, metavar="N", help="for torch; left out: as many as cores are idle")
 
 
 def _generate(options: argparse.Namespace) -> None:
@@ -113,6 +116,7 @@ def _generate(options: argparse.Namespace) -> None:
     check_writable(options.out)
     samples = read_audio(options.speech)
     style = read_style(options.style) if options.style else None
+    _set_threads(options)
     model = load_model(options.model, device=options.device, precision=options.precision)
     for text in warnings_for(samples):
         print(text, file=sys.stderr)
@@ -121,7 +125,7 @@ def _generate(options: argparse.Namespace) -> None:
     seconds = time.perf_counter() - started
     write_motion(options.out, motion, f"{model.name} {model.sha256}")
     print(f"{options.out}: {len(motion)} frames of {len(samples) / 16000:.2f} s of speech in {seconds:.2f} s "
-          f"with {model.name} on {model.device}")
+          f"with {model.name} on {model.device} in {model.precision}")
 
 
 def _progress(what: str) -> Callable[[int, int], None]:
@@ -188,13 +192,22 @@ def _bench(options: argparse.Namespace) -> None:
 
     if options.json:
         check_writable(options.json)
-    result = bench_model(options.model, options.seconds, options.device, options.precision)
-    for name, (value, unit) in result.items():
-        print(f"{name:32s} {value:12.3f} {unit}")
+    _set_threads(options)
+    report = bench_model(options.model, options.seconds, options.device, options.precision, options.lines)
+    print("\n".join(report.lines()))
     if options.json:
         with replacing(options.json) as file:
-            table = {name: {"value": value, "unit": unit} for name, (value, unit) in result.items()}
-            file.write(json.dumps(table, indent=1).encode())
+            file.write(json.dumps(report.as_json(), indent=1).encode())
+
+
+def _set_threads(options: argparse.Namespace) -> None:
+    """Hand `--threads` on to whatever loads torch."""
+    from .device import THREADS_VARIABLE
+
+    if options.threads is not None:
+        if options.threads < 1:
+            raise EngineError(f"{options.threads} is not a number of threads.", "Choose 1 or more.")
+        os.environ[THREADS_VARIABLE] = str(options.threads)
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .assets import DEFAULT_MODEL
 from .chunking import Floats
@@ -47,6 +49,14 @@ class LoadedModel:
     def chunks(self, samples: Floats, style: Floats | None = None) -> Iterator[Floats]:
         """Samples (N,) at 16 kHz and a style motion (50,106) -> raw motion (100,106) of every 4-second chunk."""
         return self.network.chunks(samples, style)
+
+    def together(self, sounds: Sequence[Floats], style: Floats | None = None) -> list[Floats]:
+        """Raw motion (100 * chunks, 106) of every sound; in torch several run side by side."""
+        if isinstance(self.network, PortableNetwork):
+            return [np.concatenate(list(self.network.chunks(sound, style))) for sound in sounds]
+        from .together import motions_together
+
+        return motions_together(self.network, sounds, style)
 
 
 def load_model(

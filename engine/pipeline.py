@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import EngineError
-from .smoothing import StreamingSmoother
+from .smoothing import StreamingSmoother, smooth_motion
 
 SAMPLE_RATE = 16000
 FPS = 25
@@ -34,6 +34,10 @@ class Model(Protocol):
 
     def chunks(self, samples: Floats, style: Floats | None = None) -> Iterator[Floats]:
         """Raw motion (100,106) of each 4-second chunk of samples (N,), in order."""
+        ...
+
+    def together(self, sounds: Sequence[Floats], style: Floats | None = None) -> list[Floats]:
+        """Raw motion (100 * chunks, 106) of each sound (N,), in order."""
         ...
 
 
@@ -130,3 +134,16 @@ class Pipeline:
             parts.append(part.motion)
             progress(part.chunks_done, part.chunks_total)
         return np.concatenate(parts)
+
+    def generate_many(
+        self,
+        sounds: Sequence[NDArray[np.floating[Any]]],
+        style: NDArray[np.floating[Any]] | None = None,
+        raw: bool = False,
+    ) -> list[Floats]:
+        """Motion (T,106) of every sound (N,) at 16 kHz, all in one style: what `generate` gives, in less time."""
+        checked = [check_samples(sound) for sound in sounds]
+        style = None if style is None else check_style(style)
+        motions = self.model.together(checked, style)
+        cut = [motion[: frame_count(len(sound))] for motion, sound in zip(motions, checked, strict=True)]
+        return cut if raw else [smooth_motion(motion) for motion in cut]
