@@ -28,6 +28,7 @@ render = bpy.context.scene.render
 render.engine, render.resolution_x, render.resolution_y = "BLENDER_WORKBENCH", 8, 8
 bpy.ops.render.render()
 """
+_FILM_RATES = (32000, 44100, 48000, 64000, 88200, 96000)  # Hz; under 25,600 an AAC packet outlasts a picture
 _TRIAL_PATIENCE = 60.0  # seconds; it takes one or two
 
 
@@ -62,14 +63,22 @@ def use_cycles(scene: Any) -> None:
     cycles.use_denoising, cycles.denoising_quality, cycles.denoising_input_passes = True, "FAST", "RGB"
 
 
-def choose_mp4(scene: Any, file_name: str) -> None:
+def movie_sound_rate(sound_rate: int) -> int:
+    """The rate (Hz) to mix a film's sound at: the sound's own where that serves, else 48,000.
+
+    Blender's mixer leaves noise behind the end of a sound that it resamples, which can even stop the encoder.
+    """
+    return sound_rate if sound_rate in _FILM_RATES else 48000
+
+
+def choose_mp4(scene: Any, file_name: str, sound_rate: int) -> None:
     """Output settings: H.264 and AAC, as every player takes them; the file lies beside the .blend."""
     compat.choose_movie_output(scene.render.image_settings)
     scene.render.image_settings.color_mode = "RGB"
     movie = scene.render.ffmpeg
     movie.format, movie.codec, movie.audio_codec = "MPEG4", "H264", "AAC"
     movie.constant_rate_factor = "HIGH"
-    movie.audio_mixrate, movie.audio_bitrate = 48000, 192
+    movie.audio_mixrate, movie.audio_bitrate = movie_sound_rate(sound_rate), 192
     scene.render.use_file_extension = False
     scene.render.filepath = f"//{file_name}"
 

@@ -8,6 +8,7 @@ import os
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from .engine.flame.file import read_flame
 from .errors import ArtalkError
 from .head.build import Head, build_head
 from .motion.timing import last_frame
-from .render import can_draw, choose_mp4, render_movie, start_trial, use_cycles
+from .render import can_draw, choose_mp4, movie_sound_rate, render_movie, start_trial, use_cycles
 from .scene import FIRST_FRAME, new_talk_file, set_the_stage
 from .steps import Steps
 from .worker.client import WorkerClient
@@ -105,8 +106,11 @@ def _key(options: TalkOptions, scene: Any, head: Head, samples: np.ndarray, requ
     strip = add_sound_strip(scene, options.speech.resolve(), FIRST_FRAME)
     scene.frame_start = FIRST_FRAME
     scene.frame_end = last_frame(FIRST_FRAME, seconds, rate)
-    # Blender rounds a strip down to whole frames: its last word may lack a hundredth of a second
-    compat.set_strip_length(strip, scene.frame_end - FIRST_FRAME + 1)
+    sound_rate = round(strip.sound.samplerate)
+    frames = scene.frame_end - FIRST_FRAME + 1
+    if movie_sound_rate(sound_rate) != sound_rate:
+        frames = max(1, floor(seconds * rate))  # not a frame past the sound's end: see movie_sound_rate
+    compat.set_strip_length(strip, frames)
     strip.sound.pack()
     with suppress(ValueError):  # another drive: the absolute path stays, and the packed sound is used anyway
         strip.sound.filepath = bpy.path.relpath(str(options.speech.resolve()), start=str(options.out.resolve().parent))
@@ -117,7 +121,7 @@ def _key(options: TalkOptions, scene: Any, head: Head, samples: np.ndarray, requ
         style=options.style.name if options.style else "",
     )
     new_take(head, request.motion, FIRST_FRAME, rate, provenance)
-    choose_mp4(scene, (options.video or options.out.with_suffix(".mp4")).name)
+    choose_mp4(scene, (options.video or options.out.with_suffix(".mp4")).name, sound_rate)
     scene.frame_set(FIRST_FRAME)
 
 

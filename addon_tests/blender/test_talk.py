@@ -89,7 +89,8 @@ def test_the_scene(blend, tmp_path):
     scene = bpy.context.scene
     strip = scene.sequence_editor.strips[0]
     span = compat.strip_span(strip)
-    assert (scene.frame_start, scene.frame_end, span.start, span.end) == (1, 38, 1, 39)
+    # 1.5 s are 37.5 frames: the picture has the half one, the strip of a resampled sound must not
+    assert (scene.frame_start, scene.frame_end, span.start, span.end) == (1, 38, 1, 38)
     assert scene_rate(scene) == 25
     assert strip.sound.filepath == "//speech.wav"
     assert {thing.type for thing in scene.objects} == {"MESH", "ARMATURE", "CAMERA", "LIGHT"}
@@ -140,6 +141,18 @@ def test_a_video_starts_and_ends_with_its_sound(tmp_path, head_file):
         assert frames in (12, 13)
         assert abs(frames / 25 - float(sound.duration * sound.time_base)) <= 1 / 25
     assert sorted(path.name for path in tmp_path.iterdir()) == ["line.wav", "talk.blend", "talk.mp4"]
+
+
+@pytest.mark.parametrize(("rate", "mixed_at", "strip_frames"), [(16000, 48000, 12), (44100, 44100, 13)])
+def test_the_mixer_never_reads_past_a_resampled_sound(tmp_path, head_file, rate, mixed_at, strip_frames):
+    """Blender leaves noise there: a film's last word would end in a crack, or the encoder stop."""
+    speech = write_wav(tmp_path / "line.wav", voice(0.5, rate), rate)
+    assert run(speech, "--out", tmp_path / "talk.blend", "--head", head_file) == 0
+    scene = bpy.context.scene
+    span = compat.strip_span(scene.sequence_editor.strips[0])
+    assert scene.render.ffmpeg.audio_mixrate == mixed_at
+    assert (scene.frame_start, scene.frame_end) == (1, 13)
+    assert span.end - span.start == strip_frames
 
 
 def mistakes(folder: Path, speech: Path, head: Path) -> dict[str, list[object]]:
