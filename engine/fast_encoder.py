@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .audio_encoder import HEADS, ConvLayer, EncoderLayer, Wav2VecEncoder
-from .fast_generator import Affine, fuse
+from .fast_generator import Affine, fuse, packed, product
 
 CHUNKS_AT_ONCE = 4      # on a processor; more is hardly faster, takes memory and delays a cancel
 
@@ -42,26 +42,29 @@ class FastConv:
             y = F.linear(x[: 2 * rows].view(rows, -1), self.pair, self.bias)
             if self.third is not None:
                 y.addmm_(x[2 : 2 * rows + 1 : 2], self.third.t())
-        return F.gelu(self.norm(y.float()).to(self.dtype))
+        if y.device.type != "cpu":
+            y = y.float()       # only processors normalise bfloat16 with float32 weights
+        return F.gelu(self.norm(y).to(self.dtype))
 
 
 class FastLayer:
     """One transformer layer; the sums stay float32."""
 
     def __init__(self, layer: EncoderLayer, dtype: torch.dtype) -> None:
-        self.dtype, self.norm, self.last_norm = dtype, layer.layer_norm, layer.final_layer_norm
+        self.norm, self.last_norm = layer.layer_norm, layer.final_layer_norm
         attention, perceptron = layer.attention, layer.feed_forward
-        self.weight, self.bias = fuse([attention.q_proj, attention.k_proj, attention.v_proj], dtype)
+        weight, self.bias = fuse([attention.q_proj, attention.k_proj, attention.v_proj], dtype)
+        self.weight = packed(weight)
         self.out = Affine.of(attention.out_proj, dtype)
         self.rise = Affine.of(perceptron.intermediate_dense, dtype)
         self.fall = Affine.of(perceptron.output_dense, dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B,L,1024) -> (B,L,1024)."""
-        joint = F.linear(self.norm(x).to(self.dtype), self.weight, self.bias)
+        joint = product(self.norm(x), self.weight, self.bias)
         q, k, v = joint.unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
         x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        inner = F.linear(self.last_norm(x).to(self.dtype), self.rise.weight, self.rise.bias)
+        inner = product(self.last_norm(x), self.rise.weight, self.rise.bias)
         return x + self.fall(F.gelu(inner))
 
 

@@ -18,15 +18,23 @@ from torch.nn import functional as F
 from .codec import area_pool, code_values, linear_spread
 from .generator import MAX_LOG_TEMPERATURE, Attention, Block, Generator, Prediction
 
+_USUAL_ROWS = 200
 _FEW_ROWS = range(2, 33)     # where oneDNN's product is a third faster than the one that torch takes by itself
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x (...,I) through weight (O,I) in the weight's precision; the result is float32."""
-    few = x[..., 0].numel() in _FEW_ROWS
-    if few and weight.dtype == torch.float32 and weight.device.type == "cpu" and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return F.linear(x.to(weight.dtype), weight, bias).float()
+def product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (...,I) through weight (O,I), both in the weight's precision, and so is the result."""
+    few = weight.dtype == torch.float32 and x[..., 0].numel() in _FEW_ROWS
+    if weight.is_mkldnn or (few and weight.device.type == "cpu" and torch.backends.mkldnn.is_available()):
+        return torch.ops.mkldnn._linear_pointwise(x.to(weight.dtype), weight, bias, "none", [], "")
+    return F.linear(x.to(weight.dtype), weight, bias)
+
+
+def packed(weight: Tensor) -> Tensor:
+    """A bfloat16 weight (O,I) in the order in which the processor takes it, which else is made at every product."""
+    if weight.dtype != torch.bfloat16 or weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return weight
+    return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _USUAL_ROWS)
 
 
 def fuse(layers: list[nn.Linear], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -53,10 +61,11 @@ class Affine:
     @classmethod
     def of(cls, layer: nn.Linear, dtype: torch.dtype) -> Affine:
         """The layer's own weights; copies only where the precision is another."""
-        return cls(layer.weight.detach().to(dtype), layer.bias.detach().to(dtype))
+        return cls(packed(layer.weight.detach().to(dtype)), layer.bias.detach().to(dtype))
 
     def __call__(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+        """The result is float32."""
+        return product(x, self.weight, self.bias).float()
 
 
 class FastAttention:
@@ -64,7 +73,10 @@ class FastAttention:
 
     def __init__(self, attention: Attention, dtype: torch.dtype) -> None:
         self.heads = attention.heads
-        self.weight, self.bias = fuse([attention.query, attention.key, attention.value], dtype)
+        width = attention.query.out_features
+        weight, bias = fuse([attention.query, attention.key, attention.value], dtype)
+        self.joint = Affine(packed(weight), bias)
+        self.past = Affine(packed(weight[width:]), bias[width:])    # history has no queries
         self.proj = Affine.of(attention.proj, dtype)
         temperature = attention.scale_mul_1H11.detach().clamp_max(MAX_LOG_TEMPERATURE).exp()[0, :, 0]
         self.factors = torch.stack([temperature, torch.ones_like(temperature)])     # (2,H,1): queries, keys
@@ -77,7 +89,7 @@ class FastAttention:
         shape = (2, batch, self.heads, rows, width // self.heads)
         if self.kept.shape != shape or self.kept.device != history.device:
             self.kept = history.new_empty(shape)
-        pair = linear(history, self.weight[width:], self.bias[width:]).view(batch, length, 2, self.heads, -1)
+        pair = self.past(history).view(batch, length, 2, self.heads, -1)
         keys, values = pair.unbind(2)
         self.kept[0, :, :, :length] = F.normalize(keys, dim=-1).transpose(1, 2)
         self.kept[1, :, :, :length] = values.transpose(1, 2)
@@ -87,7 +99,7 @@ class FastAttention:
         """New tokens (B,L,W), which see each other and all that is kept."""
         batch, length, _ = x.shape
         first, last = self.filled, self.filled + length
-        joint = linear(x, self.weight, self.bias).view(batch, length, 3, self.heads, -1)
+        joint = self.joint(x).view(batch, length, 3, self.heads, -1)
         pair = joint[:, :, :2]
         unit = pair * (self.factors / torch.linalg.vector_norm(pair, dim=-1, keepdim=True).clamp_min(1e-12))
         self.kept[0, :, :, first:last] = unit[:, :, 1].transpose(1, 2)
@@ -108,7 +120,7 @@ class FastBlock:
         modulation = cast("nn.Linear", block.ada_lin[1])
         bias = modulation.bias.detach().clone()
         bias.view(6, -1)[2:4] += 1.0    # features are multiplied by 1 + scale
-        self.modulate = Affine(modulation.weight.detach().to(dtype), bias.to(dtype))
+        self.modulate = Affine(packed(modulation.weight.detach().to(dtype)), bias.to(dtype))
         self.modulation = torch.empty(0)    # (B,181,6,W)
 
     def begin(self, history: Tensor, activated: Tensor, rows: int) -> None:
@@ -121,7 +133,7 @@ class FastBlock:
         parts = self.modulation[:, start : start + x.shape[1]].unbind(2)
         gamma1, gamma2, scale1, scale2, shift1, shift2 = parts
         x = torch.addcmul(x, self.attention(torch.addcmul(shift1, _norm(x), scale1)), gamma1)
-        inner = self.rise(torch.addcmul(shift2, _norm(x), scale2))
+        inner = product(torch.addcmul(shift2, _norm(x), scale2), self.rise.weight, self.rise.bias)
         return torch.addcmul(x, self.fall(F.gelu(inner, approximate="tanh")), gamma2)
 
 

@@ -72,7 +72,7 @@ def test_generator_shares_its_weights_with_the_network(small: Network):
     names = {name: tensor.clone() for name, tensor in small.state_dict().items()}
     fast = FastGenerator(small)
     query = small.attn_blocks[0].attn.query.weight
-    assert query.data_ptr() == fast.blocks[0].attention.weight.data_ptr()
+    assert query.data_ptr() == fast.blocks[0].attention.joint.weight.data_ptr()
     assert all(torch.equal(tensor, names[name]) for name, tensor in small.state_dict().items())
 
 
