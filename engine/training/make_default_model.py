@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument(
         "--trust", type=float, default=1.0, help="share of the encoder's own phones in the targets"
     )
-    parser.add_argument("--threshold", type=float, default=0.25, help="bilabial share that closes the lips")
+    parser.add_argument("--threshold", type=float, default=0.2, help="bilabial share that closes the lips")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=1.2e-3)
     parser.add_argument("--threads", type=int, default=1)
