@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +59,15 @@ def choose_device(device: str) -> torch.device:
             "This Python's torch cannot use a graphics card here.", "Choose the device auto or cpu.", code="unsupported"
         )
     return torch.device(device)
+
+
+def give_back_memory() -> None:
+    """Hand what a dropped model held back to the system; without this Python and the C library keep most of it."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)      # not in every C library
+        if trim is not None:
+            trim(0)
 
 
 def set_threads() -> int:

@@ -63,7 +63,8 @@ def chunk_count(sample_count: int) -> int:
 
 def check_samples(samples: NDArray[np.floating[Any]]) -> Floats:
     """Samples (N,) as float32. Raises EngineError for what no model can hear."""
-    samples = np.asarray(samples, np.float32)
+    with np.errstate(over="ignore"):    # what overflows is infinite, and refused below
+        samples = np.asarray(samples, np.float32)
     if samples.ndim != 1 or samples.size == 0:
         raise EngineError("There is no sound to work on.", "Choose a sound with speech in it.")
     if not np.isfinite(samples).all():

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__, protocol
+from .device import give_back_memory
 from .errors import EngineError
 from .model import load_model
 from .pipeline import Model, Pipeline, warnings_for
@@ -110,7 +111,7 @@ class Worker:
             case protocol.LOAD:
                 return self._load(request)
             case protocol.UNLOAD:
-                self._model, self._model_key = None, ()
+                self._drop_model()
                 return {}
             case protocol.GENERATE:
                 return self._generate(request)
@@ -132,11 +133,16 @@ class Worker:
         """Loads the model that the request names, or keeps it where it is loaded already."""
         key = tuple(request.fields.get(name) or None for name in ("model", "device", "precision"))
         if self._model is None or key != self._model_key:
-            self._model = None  # two models at once may not fit
+            self._drop_model()      # two models at once may not fit
             path, device, precision = key
             self._model = load_model(path, device=device or "auto", precision=precision or "fp32")
             self._model_key = key
         return {"model": self._model.name, "sha256": self._model.sha256, "device": self._model.device}
+
+    def _drop_model(self) -> None:
+        if self._model is not None:
+            self._model, self._model_key = None, ()
+            give_back_memory()
 
     def _generate(self, request: Message) -> dict[str, Any]:
         samples = _array(request, "samples")

@@ -122,3 +122,41 @@ def test_an_hour_takes_hardly_more_memory_than_a_minute():
         assert frames == 25 * seconds
     sound = 3600 * RATE * 4 / 2**20     # the hour itself, which the caller holds, not the engine
     assert peaks[3600] - peaks[60] - sound <= 200
+
+
+DROPPED = """
+import sys
+import numpy as np
+from engine.device import give_back_memory
+from engine.model import load_model
+from engine.pipeline import Pipeline
+
+
+def resident():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmRSS"))
+
+
+model = load_model(device="cpu", backend="torch")   # torch itself stays
+Pipeline(model).generate(np.zeros(64000, np.float32))
+del model
+give_back_memory()
+before = resident()
+models = [load_model(device="cpu", backend="torch", precision=sys.argv[1]) for _ in range(4)]
+for model in models:
+    Pipeline(model).generate(np.zeros(64000, np.float32))
+held = resident()
+del models, model
+give_back_memory()
+print(before, held, resident())
+"""
+
+
+@pytest.mark.skipif(not DEFAULT_MODEL.is_file(), reason="the default model has not been made yet")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's account of a process's memory")
+def test_a_dropped_model_gives_its_memory_back():
+    pytest.importorskip("torch")
+    done = subprocess.run([sys.executable, "-c", DROPPED, "fp32"], cwd=ROOT, capture_output=True, text=True, check=True)
+    before, held, after = (float(word) for word in done.stdout.split())
+    assert held - before > 20
+    assert after - before < 0.25 * (held - before) + 5
