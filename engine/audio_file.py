@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +49,11 @@ def _open(path: Path) -> InputContainer:
     """The file with tags of any encoding: PyAV up to 18 has to be told not to mind, from 19 on it does not."""
     import av
 
+    open_file: Any = av.open
     try:
-        return av.open(str(path), metadata_errors="ignore")
+        return open_file(str(path), metadata_errors="ignore")
     except TypeError:
-        return av.open(str(path))
+        return open_file(str(path))
 
 
 def _decode(path: Path) -> tuple[NDArray[np.float32], int]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,3 +41,29 @@ def test_requirements_come_from_pyproject() -> None:
 def test_unknown_commands_are_refused() -> None:
     result = subprocess.run([sys.executable, "dev.py", "dance"], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2 and "Traceback" not in result.stderr
+
+
+CHILD = """
+import pathlib, sys, time
+print("ready", flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(0.5)  # longer than subprocess.run would wait before it kills
+    pathlib.Path(sys.argv[1]).write_text("cleaned up")
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_an_interrupted_command_may_clean_up(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    command = f"[sys.executable, '-c', {CHILD!r}, {str(trace)!r}]"
+    code = f"import dev, sys; sys.exit(dev.run({command}, dev.ROOT, {{}}))"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGINT)  # to dev.py alone, not to its child
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert trace.read_text() == "cleaned up"
+    assert b"Traceback" not in said
