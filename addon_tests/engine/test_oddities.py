@@ -83,7 +83,6 @@ def test_silence_is_announced():
     assert warnings_for(np.zeros(RATE, np.float32)) and not warnings_for(synthetic_audio(1, 1.0))
 
 
-@pytest.mark.skipif(not DEFAULT_MODEL.is_file(), reason="the default model has not been made yet")
 def test_clipped_and_shifted_speech_still_moves_the_lips_alike():
     """Loudness, an offset and some clipping are the recording's matter, not the talker's."""
     pipeline, head = Pipeline(load_model(device="cpu")), read_flame(DEFAULT_HEAD)
@@ -111,7 +110,6 @@ print(frames, peak_megabytes())
 """
 
 
-@pytest.mark.skipif(not DEFAULT_MODEL.is_file(), reason="the default model has not been made yet")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows' Python does not tell a process's memory")
 def test_an_hour_takes_hardly_more_memory_than_a_minute():
     peaks = {}
@@ -152,7 +150,6 @@ print(before, held, resident())
 """
 
 
-@pytest.mark.skipif(not DEFAULT_MODEL.is_file(), reason="the default model has not been made yet")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's account of a process's memory")
 def test_a_dropped_model_gives_its_memory_back():
     pytest.importorskip("torch")
