@@ -44,7 +44,8 @@ def test_unknown_commands_are_refused() -> None:
 
 
 CHILD = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 print("ready", flush=True)
 try:
     time.sleep(60)
@@ -59,7 +60,9 @@ except KeyboardInterrupt:
 def test_an_interrupted_command_may_clean_up(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     command = f"[sys.executable, '-c', {CHILD!r}, {str(trace)!r}]"
-    code = f"import dev, sys; sys.exit(dev.run({command}, dev.ROOT, {{}}))"
+    # a shell's background job is started deaf to SIGINT, and so may be whatever runs these tests
+    code = (f"import dev, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+            f"sys.exit(dev.run({command}, dev.ROOT, {{}}))")
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGINT)  # to dev.py alone, not to its child
