@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine's command line: generate, vertices, lips, render-avatar, serve, bench.
+"""The engine's command line: generate, vertices, lips, render-avatar, bench, self-test, serve.
 
-Exit status 0 on success; 2 with one plain sentence on stderr for anything a person or a file got wrong.
+Exit status 0 on success; 1 where a self-test finds a fault; 2 with one plain sentence on stderr for anything a person
+or a file got wrong.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__
+from .device import DEVICES, PRECISIONS
 from .errors import EngineError
 from .files import check_writable, read_motion, read_style, replacing, write_motion
 
@@ -97,14 +99,19 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", type=Path, metavar="FILE")
     bench.set_defaults(run=_bench)
 
+    check = commands.add_parser("self-test", help="does the model compute here what it should?")
+    _add_model_options(check)
+    check.add_argument("--seconds", type=float, default=8.0, metavar="N", help="length of the test sound")
+    check.set_defaults(run=_self_test)
+
     commands.add_parser("serve", help="answer requests on standard input").set_defaults(run=_serve)
     return parser
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="DIR|FILE", type=Path, help="left out: the default model")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16", "int8"), default="fp32")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument("--threads", type=int, metavar="N", help="for torch; left out: as many as cores are idle")
 
 
@@ -198,6 +205,16 @@ def _bench(options: argparse.Namespace) -> None:
     if options.json:
         with replacing(options.json) as file:
             file.write(json.dumps(report.as_json(), indent=1).encode())
+
+
+def _self_test(options: argparse.Namespace) -> None:
+    from .self_test import self_test
+
+    _set_threads(options)
+    result = self_test(options.model, options.device, options.precision, options.seconds)
+    print(result.text())
+    if result.faults:
+        raise SystemExit(1)
 
 
 def _set_threads(options: argparse.Namespace) -> None:

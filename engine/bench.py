@@ -7,17 +7,18 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .assets import DEFAULT_HEAD, DEMO_SPEECH
+from .assets import DEMO_SPEECH
 from .audio_file import read_audio
 from .bench_paths import NumpyPath, Stages, TorchPath, torch_is_there
 from .chunking import Floats
@@ -32,7 +33,7 @@ _SHORT_LINE = 2 * SAMPLE_RATE
 
 @dataclass
 class Row:
-    """One line: a measure's value on each path that has it, and the first path's over the last one's."""
+    """One line: a measure's value on each path that has it, and how many times better the last is than the first."""
 
     name: str
     values: dict[str, float]
@@ -51,14 +52,14 @@ class Report:
     remarks: list[str] = field(default_factory=list)
 
     def add(self, name: str, values: dict[str, float], unit: str, ratio: bool = False) -> None:
-        """A line; `ratio` compares the first path with the last."""
+        """A line; `ratio` compares the first path's time with the last one's."""
         found = list(values.values())
         self.rows.append(Row(name, values, unit, found[0] / found[-1] if ratio and len(found) > 1 else None))
 
     def lines(self) -> list[str]:
         """The table as text, the unit on every line."""
         paths = list(dict.fromkeys(path for row in self.rows for path in row.values if path))
-        head = f"{'':34s}" + "".join(f"{path:>14s}" for path in paths) + f"{'first/last':>11s}  unit"
+        head = f"{'':34s}" + "".join(f"{path:>14s}" for path in paths) + f"{'gain':>11s}  unit"
         text = [f"model    {self.model}", f"machine  {self.machine}", f"settings {self.settings}", "", head]
         for row in self.rows:
             cells = [row.values.get(path, row.values.get("") if index == len(paths) - 1 else None)
@@ -88,17 +89,19 @@ def bench_model(
     first = time.perf_counter()
     after = peak_megabytes()
     paths = _paths(model)
-    settings = f"{len(samples) / SAMPLE_RATE:.1f} s of speech, {model.device}, {precision}, {_threads(paths)}"
+    settings = f"{len(samples) / SAMPLE_RATE:.1f} s of speech, {device_and_threads(model)}, {precision}"
     report = Report(f"{model.name} {model.sha256[:12]}", machine_name(), settings)
     _measure_stages(report, paths, samples)
     if lines:
-        _measure_lines(report, model, samples, lines)
+        _measure_lines(report, model, paths, samples, lines)
+    report.add("first motion after a request", {"": 1000 * _first_motion(model, samples)}, "ms, model loaded")
     report.add("cold start: load", {"": loaded - started}, "s, imports included")
     report.add("cold start: first motion", {"": first - loaded}, "s after loading")
     report.add("peak memory after loading", {"": before}, "MB")
     report.add("peak memory after first motion", {"": after}, "MB")
     report.add("peak memory in all", {"": peak_megabytes()}, "MB, every path together")
-    if precision != "fp32":
+    _measure_card(report, model)
+    if precision != "fp32" or model.device == "cuda":
         _measure_precision(report, model, samples)
     return report
 
@@ -144,42 +147,66 @@ def _run_chunk(path: Stages, state: Any, spent: dict[str, float]) -> Any:
     return path.bits(state)
 
 
-def _measure_lines(report: Report, model: LoadedModel, samples: Floats, count: int) -> None:
-    """Throughput on short lines: one by one, and together."""
+def _measure_lines(
+    report: Report, model: LoadedModel, paths: Sequence[Stages], samples: Floats, count: int
+) -> None:
+    """Throughput on short lines: each path one by one, as the published program must, and all together."""
     sounds = [np.roll(samples, -index * SAMPLE_RATE // 2)[:_SHORT_LINE] for index in range(count)]
-    pipeline = Pipeline(model)
-    alone: Callable[[], object] = lambda: [pipeline.generate(sound) for sound in sounds]  # noqa: E731
-    together: Callable[[], object] = lambda: pipeline.generate_many(sounds)  # noqa: E731
-    speeds = []
-    for work in (alone, together):
+    alone = {path.name: 0.0 for path in paths}
+    for sound in sounds:
+        for path in paths:
+            started = time.perf_counter()
+            for _ in path.motion(sound):
+                pass
+            alone[path.name] += time.perf_counter() - started
+    started = time.perf_counter()
+    Pipeline(model).generate_many(sounds)
+    together = time.perf_counter() - started
+    report.add(f"{count} lines of 2 s, one by one", {name: count / spent for name, spent in alone.items()},
+               "lines per s")
+    report.rows[-1].ratio = alone[paths[0].name] / alone[paths[-1].name] if len(paths) > 1 else None
+    report.add(f"{count} lines of 2 s, together", {paths[-1].name: count / together}, "lines per s")
+    report.rows[-1].ratio = alone[paths[0].name] / together
+
+
+def _first_motion(model: LoadedModel, samples: Floats) -> float:
+    """Seconds from a request to the first chunk's motion, of a model that has spoken before."""
+    spent = []
+    for _ in range(3):
         started = time.perf_counter()
-        work()
-        speeds.append(count / (time.perf_counter() - started))
-    report.add(f"{count} lines of 2 s, one by one", {"": speeds[0]}, "lines per s")
-    report.add(f"{count} lines of 2 s, together", {"": speeds[1]}, "lines per s")
-    report.rows[-1].ratio = speeds[1] / speeds[0]
+        next(Pipeline(model).stream(samples))
+        spent.append(time.perf_counter() - started)
+    return min(spent)
+
+
+def _measure_card(report: Report, model: LoadedModel) -> None:
+    if model.device == "cuda":
+        import torch
+
+        report.add("peak memory on the card", {"": torch.cuda.max_memory_allocated() / 2**20},
+                   "MB, every path together")
 
 
 def _measure_precision(report: Report, model: LoadedModel, samples: Floats) -> None:
-    from .flame.file import read_flame
-    from .precision import MOST_LIP_MILLIMETRES, measure_difference
+    from .self_test import difference_of
 
-    assert not isinstance(model.network, PortableNetwork)
-    difference = measure_difference(model.network, samples, read_flame(DEFAULT_HEAD))
-    report.add("bits unlike fp32's", {"": 100 * difference.bits}, "%")
-    report.add("lips unlike fp32's", {"": difference.lip_millimetres}, "mm rms")
+    difference = difference_of(model, samples)
+    report.add(f"bits unlike {difference.reference}'s", {"": 100 * difference.bits}, "%")
+    report.add(f"lips unlike {difference.reference}'s", {"": difference.lip_millimetres}, "mm rms")
     if difference.visible:
-        report.remarks.append(f"NOTE: {model.precision} moves this model's lips by more than "
-                              f"{MOST_LIP_MILLIMETRES} mm rms.")
+        report.remarks.append(f"NOTE: {difference.sentence(model.precision)}")
 
 
-def _threads(paths: Sequence[Stages]) -> str:
-    if not any(isinstance(path, TorchPath) for path in paths):
-        return "1 thread"
+def device_and_threads(model: LoadedModel) -> str:
+    """What a model runs on, for a report."""
+    if isinstance(model.network, PortableNetwork):
+        return "cpu, 1 thread"
     import torch
 
+    from .device import device_name
+
     count = torch.get_num_threads()
-    return "1 thread" if count == 1 else f"{count} threads"
+    return f"{device_name(model.network.device)}, {count} thread{'s' if count > 1 else ''}, torch {torch.__version__}"
 
 
 def machine_name() -> str:
@@ -196,9 +223,12 @@ def machine_name() -> str:
 
 def peak_megabytes() -> float:
     """Largest resident size of this process so far; 0 on Windows, whose Python does not tell."""
+    with contextlib.suppress(OSError), open("/proc/self/status") as file:
+        # not `getrusage`, which counts what the parent held before this program was started
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
     try:
         import resource
     except ImportError:
         return 0.0
-    # kilobytes on Linux, bytes on macOS
+    # kilobytes, but bytes on macOS
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

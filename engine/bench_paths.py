@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -31,6 +32,8 @@ class Stages(Protocol):
     def decode(self, state: dict[str, Any]) -> None: ...
 
     def wait(self) -> None: ...
+
+    def motion(self, samples: Floats) -> Iterator[Floats]: ...
 
     def bits(self, state: dict[str, Any]) -> NDArray[np.bool_]: ...
 
@@ -69,7 +72,12 @@ class TorchPath:
     def decode(self, state: dict[str, Any]) -> None:
         """The codec both ways."""
         with self._mode():
-            self.network.advance(state["state"], state["prediction"])
+            self.network.advance(state["state"], state["prediction"], self.plain)
+            self.network.recall(state["state"], self.plain)
+
+    def motion(self, samples: Floats) -> Iterator[Floats]:
+        """Raw motion (100,106) of every chunk, with nothing measured in between."""
+        return self.network.chunks(samples, plain=self.plain)
 
     def wait(self) -> None:
         """Until the device has done what it was told."""
@@ -116,6 +124,10 @@ class NumpyPath:
         motion = codec.bits_to_motion(state["previous"], state["bits"])
         state["previous"] = codec.motion_to_bits(motion)
         state["history"] = [*state["history"][1:], scale_features(state["previous"], scales)]
+
+    def motion(self, samples: Floats) -> Iterator[Floats]:
+        """Raw motion (100,106) of every chunk."""
+        return self.network.chunks(samples)
 
     def wait(self) -> None:
         """numpy is done when it returns."""

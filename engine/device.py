@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
 import os
+import platform
 import sys
 import time
 from pathlib import Path
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 THREADS_VARIABLE = "ARTALK_THREADS"
 _LOOK_SECONDS = 0.1
 
@@ -28,24 +30,53 @@ def check_choice(device: str, precision: str) -> None:
         raise EngineError(f"There is no device “{device}”.", f"Choose one of {', '.join(DEVICES)}.")
     if precision not in PRECISIONS:
         raise EngineError(f"There is no precision “{precision}”.", f"Choose one of {', '.join(PRECISIONS)}.")
-    if precision in ("fp16", "int8"):
-        raise EngineError(f"The precision {precision} is not offered.", "Choose fp32 or bf16.", code="unsupported")
+    if precision == "int8":     # measured: addon_tests/benchmarks/bench_int8.py
+        raise EngineError("The precision int8 is not offered: it moves the lips too much.", "Choose fp32 or bf16.",
+                          code="unsupported")
 
 
-def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """torch's type for fp32 or bf16; refuses bf16 where the hardware would only pretend, and be slower."""
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise EngineError where the hardware cannot compute so, or would only pretend and be slower."""
     import torch
 
     if precision == "fp32":
-        return torch.float32
+        return
     if device.type == "cuda":
-        able = torch.cuda.is_bf16_supported(including_emulation=False)
+        able = {
+            "bf16": torch.cuda.is_bf16_supported(including_emulation=False), "fp16": True,
+            "tf32": torch.cuda.get_device_capability(device) >= (8, 0),
+        }
     else:
-        able = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    if not able:
+        bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        able = {"bf16": bf16, "fp16": False, "tf32": False}
+    if not able[precision]:
         what = "graphics card" if device.type == "cuda" else "processor"
         raise EngineError(f"This {what} cannot compute in {precision}.", "Choose fp32.", code="unsupported")
-    return torch.bfloat16
+
+
+def set_tf32(allowed: bool) -> None:
+    """Whether a graphics card may round float32 factors to 10 bits; torch's own default lets convolutions do so."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+@functools.cache
+def is_intel() -> bool:
+    """Whether the processor is one that Intel's own libraries are made for."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return any("GenuineIntel" in line for line in lines if line.startswith("vendor_id"))
+    except OSError:
+        return "Intel" in platform.processor()
+
+
+def device_name(device: torch.device) -> str:
+    """`cpu`, or the graphics card's own name."""
+    import torch
+
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
 def choose_device(device: str) -> torch.device:
@@ -64,6 +95,9 @@ def choose_device(device: str) -> torch.device:
 def give_back_memory() -> None:
     """Hand what a dropped model held back to the system; without this Python and the C library keep most of it."""
     gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)      # not in every C library
         if trim is not None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .audio_encoder import HEADS, ConvLayer, EncoderLayer, Wav2VecEncoder
-from .fast_generator import Affine, fuse, packed, product
+from .products import Affine, fuse, packed, product
 
 CHUNKS_AT_ONCE = 4      # on a processor; more is hardly faster, takes memory and delays a cancel
 
@@ -36,10 +36,10 @@ class FastConv:
     def __call__(self, x: Tensor) -> Tensor:
         """Samples (N,), or rows (L,I) -> rows (L',512)."""
         if self.first:
-            y = F.linear(x.unfold(0, self.conv.kernel_size[0], self.conv.stride[0]), self.pair, self.bias)
+            y = product(x.unfold(0, self.conv.kernel_size[0], self.conv.stride[0]), self.pair, self.bias)
         else:
             rows = (len(x) - self.conv.kernel_size[0]) // 2 + 1
-            y = F.linear(x[: 2 * rows].view(rows, -1), self.pair, self.bias)
+            y = product(x[: 2 * rows].view(rows, -1), self.pair, self.bias)
             if self.third is not None:
                 y.addmm_(x[2 : 2 * rows + 1 : 2], self.third.t())
         if y.device.type != "cpu":
@@ -53,19 +53,17 @@ class FastLayer:
     def __init__(self, layer: EncoderLayer, dtype: torch.dtype) -> None:
         self.norm, self.last_norm = layer.layer_norm, layer.final_layer_norm
         attention, perceptron = layer.attention, layer.feed_forward
-        weight, self.bias = fuse([attention.q_proj, attention.k_proj, attention.v_proj], dtype)
-        self.weight = packed(weight)
+        weight, bias = fuse([attention.q_proj, attention.k_proj, attention.v_proj], dtype)
+        self.joint = Affine(packed(weight), bias)
         self.out = Affine.of(attention.out_proj, dtype)
         self.rise = Affine.of(perceptron.intermediate_dense, dtype)
         self.fall = Affine.of(perceptron.output_dense, dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B,L,1024) -> (B,L,1024)."""
-        joint = product(self.norm(x), self.weight, self.bias)
-        q, k, v = joint.unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = self.joint.in_precision(self.norm(x)).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
         x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        inner = product(self.last_norm(x), self.rise.weight, self.rise.bias)
-        return x + self.fall(F.gelu(inner))
+        return x + self.fall(F.gelu(self.rise.in_precision(self.last_norm(x))))
 
 
 class FastWav2Vec:
@@ -75,6 +73,7 @@ class FastWav2Vec:
         self.encoder, self.dtype = encoder, dtype
         with torch.inference_mode(False), torch.no_grad():
             self.front = [FastConv(cast("ConvLayer", layer), dtype) for layer in encoder.feature_extractor.conv_layers]
+            self.projection = Affine.of(encoder.feature_projection.projection, torch.float32)
             position = encoder.encoder.pos_conv_embed.conv
             self.taps = position.parametrizations["weight"]().detach().to(dtype)
             self.tap_bias = position.bias.detach().to(dtype)
@@ -87,8 +86,7 @@ class FastWav2Vec:
             for convolution in self.front:      # chunk by chunk: these rows are long enough, and take much memory
                 x = convolution(x)
             rows.append(x)
-        projection = self.encoder.feature_projection
-        x = projection.projection(projection.layer_norm(torch.stack(rows).float()))
+        x = self.projection(self.encoder.feature_projection.layer_norm(torch.stack(rows).float()))
         padding = self.taps.shape[2] // 2
         groups = x.shape[2] // self.taps.shape[1]
         y = F.conv1d(x.transpose(1, 2).to(self.dtype), self.taps, self.tap_bias, padding=padding, groups=groups)

@@ -8,7 +8,6 @@ values come from one product. `Generator.predict_plain` is the slow reference it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -17,55 +16,7 @@ from torch.nn import functional as F
 
 from .codec import area_pool, code_values, linear_spread
 from .generator import MAX_LOG_TEMPERATURE, Attention, Block, Generator, Prediction
-
-_USUAL_ROWS = 200
-_FEW_ROWS = range(2, 33)     # where oneDNN's product is a third faster than the one that torch takes by itself
-
-
-def product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x (...,I) through weight (O,I), both in the weight's precision, and so is the result."""
-    few = weight.dtype == torch.float32 and x[..., 0].numel() in _FEW_ROWS
-    if weight.is_mkldnn or (few and weight.device.type == "cpu" and torch.backends.mkldnn.is_available()):
-        return torch.ops.mkldnn._linear_pointwise(x.to(weight.dtype), weight, bias, "none", [], "")
-    return F.linear(x.to(weight.dtype), weight, bias)
-
-
-def packed(weight: Tensor) -> Tensor:
-    """A bfloat16 weight (O,I) in the order in which the processor takes it, which else is made at every product."""
-    if weight.dtype != torch.bfloat16 or weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return weight
-    return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _USUAL_ROWS)
-
-
-def fuse(layers: list[nn.Linear], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Weights (sum of O, I) and biases (sum of O,) of layers with one input, one after another.
-
-    In float32 the layers' own weights become views of the result, so that nothing is held twice.
-    """
-    weight = torch.cat([layer.weight.detach() for layer in layers]).to(dtype)
-    zero = layers[0].weight.new_zeros(layers[0].out_features)
-    bias = torch.cat([zero if layer.bias is None else layer.bias.detach() for layer in layers]).to(dtype)
-    if dtype == layers[0].weight.dtype:
-        for layer, part in zip(layers, weight.split([layer.out_features for layer in layers]), strict=True):
-            layer.weight.data = part
-    return weight, bias
-
-
-@dataclass
-class Affine:
-    """A linear layer's weight (O,I) and bias (O,) in the precision of the path."""
-
-    weight: Tensor
-    bias: Tensor
-
-    @classmethod
-    def of(cls, layer: nn.Linear, dtype: torch.dtype) -> Affine:
-        """The layer's own weights; copies only where the precision is another."""
-        return cls(packed(layer.weight.detach().to(dtype)), layer.bias.detach().to(dtype))
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The result is float32."""
-        return product(x, self.weight, self.bias).float()
+from .products import Affine, fuse, packed
 
 
 class FastAttention:
@@ -133,7 +84,7 @@ class FastBlock:
         parts = self.modulation[:, start : start + x.shape[1]].unbind(2)
         gamma1, gamma2, scale1, scale2, shift1, shift2 = parts
         x = torch.addcmul(x, self.attention(torch.addcmul(shift1, _norm(x), scale1)), gamma1)
-        inner = product(torch.addcmul(shift2, _norm(x), scale2), self.rise.weight, self.rise.bias)
+        inner = self.rise.in_precision(torch.addcmul(shift2, _norm(x), scale2))
         return torch.addcmul(x, self.fall(F.gelu(inner, approximate="tanh")), gamma2)
 
 
@@ -152,8 +103,16 @@ class FastGenerator:
             bias = head.bias.detach().clone()
             bias[: self.config.width] += 1.0
             self.modulate = Affine(head.weight.detach(), bias)
+            self.embed = Affine.of(generator.vqfeat_embed, torch.float32)
+            self.logits = Affine.of(generator.logits_head, torch.float32)
             level = generator.lvl_embed(generator.lvl_idx)
             self.positions = (level + generator.pos_embed).detach()
+
+    def forget(self) -> None:
+        """Let go of the room for keys and values; the next chunk makes it anew."""
+        for block in self.blocks:
+            block.attention.kept = torch.empty(0)
+            block.modulation = torch.empty(0)
 
     def predict(self, style: Tensor, history: Tensor, audio: Tensor) -> Prediction:
         """Style (B,1,W), history (B,R,180,C) and audio (B,181,D) -> the chunk's bits."""
@@ -165,12 +124,12 @@ class FastGenerator:
         total = history.new_zeros(len(history), config.frames, config.code_dim)
         bits, logits = [], []
         for index, (start, end) in enumerate(config.spans()):
-            x = style if index == 0 else generator.vqfeat_embed(area_pool(total, end - start))
+            x = style if index == 0 else self.embed(area_pool(total, end - start))
             x = x + self.positions[:, start:end]
             for block in self.blocks:
                 x = block(x, start)
             x = torch.addcmul(shift[:, start:end], _norm(x), scale[:, start:end])
-            logits.append(generator.logits_head(x).unflatten(-1, (config.code_dim, 2)))
+            logits.append(self.logits(x).unflatten(-1, (config.code_dim, 2)))
             bits.append(logits[-1][..., 1] > logits[-1][..., 0])
             total = total + linear_spread(code_values(bits[-1]), config.frames)
         return Prediction(torch.cat(bits, dim=1), torch.cat(logits, dim=1))

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -244,13 +246,18 @@ class MimiHearing(nn.Module):
 
 
 class MimiEncoder(nn.Module):
-    """Chunks of samples (B,64000) at 16 kHz -> features (B,50,512). Tensors are named `audio_encoder.*`."""
+    """Chunks of speech -> features (B,50,512). Tensors are named `audio_encoder.*`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.acoustic_model = MimiHearing()
 
+    @staticmethod
+    def prepare(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Samples (B,N) or (N,) at 16 kHz -> (B,1.5 N) at 24 kHz, which is what the network hears."""
+        return resample(samples, SAMPLE_RATE, MIMI_RATE)
+
     def forward(self, samples: Tensor) -> Tensor:
-        resampled = resample(samples.cpu().numpy(), SAMPLE_RATE, MIMI_RATE)
-        _, features = self.acoustic_model(torch.from_numpy(resampled).to(samples.device))
+        """Samples (B,96000) at 24 kHz, 4 seconds -> (B,50,512)."""
+        _, features = self.acoustic_model(samples)
         return features.transpose(1, 2)

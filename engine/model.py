@@ -16,7 +16,7 @@ import numpy as np
 
 from .assets import DEFAULT_MODEL
 from .chunking import Floats
-from .device import check_choice, choose_device, choose_dtype, set_threads
+from .device import check_choice, check_precision, choose_device, set_threads
 from .errors import EngineError
 from .portable.network import PortableNetwork
 
@@ -95,10 +95,10 @@ def _load_torch(name: str, file: Path, device: str, precision: str) -> LoadedMod
     from .weights import load_network
 
     chosen = choose_device(device)
-    dtype = choose_dtype(precision, chosen)
+    check_precision(precision, chosen)
     set_threads()
     network = load_network(file, chosen)
-    network.precision = dtype
+    network.precision = precision
     return LoadedModel(name, file, network, chosen.type, precision)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .chunking import Floats, split_samples
-from .network import Network, State
+from .network import Network
 from .pipeline import chunk_count
 
 SOUNDS_AT_ONCE = 8      # each takes some 70 MB of keys, values and modulations in the published network
@@ -37,17 +37,11 @@ def _run_group(network: Network, sounds: Sequence[Floats], style: Floats | None)
     state = network.start(style)
     parts: list[list[Floats]] = [[] for _ in sounds]
     for index, features in enumerate(_features(network, sounds)):
-        alive = sum(count > index for count in counts)
-        state = State(*(_first(x, alive) for x in (state.style, state.history, state.previous_bits)))
-        motion = network.step(state, features).motion.float().cpu().numpy()
+        state = state.first(sum(count > index for count in counts))
+        motion = network.fetch(network.step(state, features).motion).array()
         for part, one in zip(parts, motion, strict=False):
             part.append(one)
     return [np.concatenate(part) for part in parts]
-
-
-def _first(x: Tensor, count: int) -> Tensor:
-    """The first `count` clips of x (B,...), or the only one so many times."""
-    return x.expand(count, *x.shape[1:]) if len(x) == 1 else x[:count]
 
 
 def _features(network: Network, sounds: Sequence[Floats]) -> Iterator[Tensor]:

@@ -24,16 +24,16 @@ def test_bfloat16_is_refused_where_the_processor_has_it_not(monkeypatch: pytest.
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     with pytest.raises(EngineError, match="This processor cannot compute in bf16") as caught:
-        device.choose_dtype("bf16", CPU)
+        device.check_precision("bf16", CPU)
     assert "\n" not in str(caught.value)
-    assert device.choose_dtype("fp32", CPU) == torch.float32
+    device.check_precision("fp32", CPU)
 
 
 def test_bfloat16_is_taken_where_it_is_chosen(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     model = load_model(DEFAULT_MODEL, device="cpu", precision="bf16")
-    assert (model.precision, model.network.precision) == ("bf16", torch.bfloat16)
-    assert load_model(DEFAULT_MODEL, device="cpu", backend="torch").network.precision == torch.float32
+    assert (model.precision, model.network.precision) == ("bf16", "bf16")
+    assert load_model(DEFAULT_MODEL, device="cpu", backend="torch").network.precision == "fp32"
 
 
 def test_the_difference_is_measured():
@@ -41,12 +41,12 @@ def test_the_difference_is_measured():
     head = read_flame(DEFAULT_HEAD)
     network = load_network(DEFAULT_MODEL)
     assert measure_difference(network, speech, head) == Difference(0.0, 0.0)
-    network.precision = torch.bfloat16
+    network.precision = "bf16"
     seen: list[int] = []
     difference = measure_difference(network, speech, head, progress=seen.append)
     assert seen == [1, 2, 1, 2]
     assert 0 < difference.bits < 0.5 and np.isfinite(difference.lip_millimetres)
-    assert network.precision == torch.bfloat16
+    assert network.precision == "bf16"
 
 
 def test_visible_differences_are_flagged():

@@ -82,9 +82,9 @@ def test_bits_of_sounds_together_equal_those_alone(monkeypatch: pytest.MonkeyPat
     bits: list[torch.Tensor] = []
     advance = network.advance
 
-    def spy(state, prediction):
+    def spy(state, prediction, plain):
         bits.append(prediction.bits)
-        return advance(state, prediction)
+        return advance(state, prediction, plain)
 
     sounds = [synthetic_audio(seed, 6.5)[:count] for seed, count in enumerate((104000, 80000, 3000))]
     monkeypatch.setattr(network, "advance", spy)
