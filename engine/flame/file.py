@@ -18,6 +18,10 @@ from .model import EXPRESSION_COUNT, SHAPE_COUNT, FlameModel, Landmarks
 _ARRAYS = ("f", "v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights")
 _UNPACKED_LIMIT = 512 << 20  # bytes that a head may need in memory; a FLAME head needs 30 MB
 _EXTRAS = ("vt", "ft")
+# the tables' names in FLAME's file: faces, weights
+_IBUG = ("full_lmk_faces_idx_with_eye", "full_lmk_bary_coords_with_eye")
+_MEDIAPIPE = ("lmk_face_idx", "lmk_b_coords")
+_CONTOUR = ("dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords")
 
 
 def read_flame(path: str | Path) -> FlameModel:
@@ -60,9 +64,9 @@ def _flatten_published(content: Any, path: Path) -> dict[str, NDArray[Any]]:
         raise EngineError(f"“{path.name}” holds no FLAME head (no `flame_model` in it).",
                           "Choose the published FLAME_with_eye.pt.", code="bad_file")
     arrays = dict(content["flame_model"])
-    landmarks = content.get("lmk_embeddings")
-    if isinstance(landmarks, dict):
-        arrays.update(landmarks)
+    for group in ("lmk_embeddings", "lmk_embeddings_mediapipe"):
+        if isinstance(content.get(group), dict):
+            arrays.update(content[group])
     return {name: value for name, value in arrays.items() if isinstance(value, np.ndarray)}
 
 
@@ -78,9 +82,7 @@ def _build(arrays: dict[str, NDArray[Any]], path: Path) -> FlameModel:
             wanted = ", ".join("any" if n is None else str(n) for n in shape)
             raise EngineError(f"“{path.name}” is no FLAME head: `{name}` is {value.shape}, not ({wanted}).",
                               code="bad_file")
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise EngineError(f"“{path.name}” is damaged: `{name}` holds values that are not numbers.", code="bad_file")
-        return value
+        return _numbers(value, name, path)
 
     vertices = need("v_template", None, 3).astype(np.float32)
     count = len(vertices)
@@ -91,7 +93,7 @@ def _build(arrays: dict[str, NDArray[Any]], path: Path) -> FlameModel:
     if ((parents[1:] < 0) | (parents[1:] >= np.arange(1, 5))).any():
         raise EngineError(f"“{path.name}” is damaged: its joints do not form a tree.", code="bad_file")
     quads = _indices(need("f_quads", None, 4), count, "f_quads", path) if "f_quads" in arrays else None
-    names = tuple(str(name) for name in arrays["expression_names"]) if "expression_names" in arrays else ()
+    names = _names(arrays, "expression_names")
     if len(names) != EXPRESSION_COUNT:
         names = tuple(f"expression_{index:03d}" for index in range(EXPRESSION_COUNT))
     material, material_names = _materials(arrays, len(quads) if quads is not None else len(faces))
@@ -106,7 +108,9 @@ def _build(arrays: dict[str, NDArray[Any]], path: Path) -> FlameModel:
         lbs_weights=need("weights", count, 5).astype(np.float32),
         expression_names=names,
         quads=quads,
-        landmarks=_landmarks(arrays, len(faces)),
+        landmarks=_landmarks(arrays, _IBUG, (70,), len(faces), path),
+        mediapipe_landmarks=_landmarks(arrays, _MEDIAPIPE, (105,), len(faces), path),
+        jaw_contour=_landmarks(arrays, _CONTOUR, (79, 17), len(faces), path),
         face_material=material,
         material_names=material_names,
         path=path,
@@ -115,27 +119,51 @@ def _build(arrays: dict[str, NDArray[Any]], path: Path) -> FlameModel:
     )
 
 
+def _numbers(value: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
+    """`value`, if all of it are numbers that float32 can hold too. Raises EngineError otherwise."""
+    with np.errstate(over="ignore"):
+        if not np.isfinite(value.astype(np.float32, copy=False)).all():
+            raise EngineError(f"“{path.name}” is damaged: `{name}` holds values that are not numbers.", code="bad_file")
+    return value
+
+
 def _indices(value: NDArray[Any], limit: int, name: str, path: Path) -> NDArray[np.int64]:
-    result = value.astype(np.int64)
-    if result.size == 0 or result.min() < 0 or result.max() >= limit:
+    # compared before the conversion, which would turn 1e30 into anything
+    if value.size == 0 or value.min() < 0 or value.max() >= limit:
         raise EngineError(f"“{path.name}” is damaged: `{name}` points outside the mesh.", code="bad_file")
-    return result
+    return value.astype(np.int64)
+
+
+def _names(arrays: dict[str, NDArray[Any]], key: str) -> tuple[str, ...]:
+    return tuple(str(name) for name in np.ravel(arrays[key])) if key in arrays else ()
 
 
 def _materials(arrays: dict[str, NDArray[Any]], face_count: int) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    names = tuple(str(name) for name in arrays.get("material_names", ()))
+    names = _names(arrays, "material_names")
     value = arrays.get("face_material")
-    if value is None or value.shape != (face_count,) or value.size == 0 or int(value.max()) >= len(names):
+    if value is None or value.shape != (face_count,) or value.size == 0 or value.dtype.kind not in "iu":
+        return None, ()
+    if value.min() < 0 or value.max() >= len(names):
         return None, ()
     return value.astype(np.int64), names
 
 
-def _landmarks(arrays: dict[str, NDArray[Any]], face_count: int) -> Landmarks | None:
-    faces = arrays.get("full_lmk_faces_idx_with_eye")
-    weights = arrays.get("full_lmk_bary_coords_with_eye")
-    if faces is None or weights is None or faces.size != 70 or weights.size != 210:
+def _landmarks(
+    arrays: dict[str, NDArray[Any]], names: tuple[str, str], shape: tuple[int, ...], face_count: int, path: Path
+) -> Landmarks | None:
+    """The landmark table under `names`, or None where the file has none. Raises EngineError where it is wrong."""
+    if not any(name in arrays for name in names):
         return None
-    faces = faces.reshape(70).astype(np.int64)
-    if faces.min() < 0 or faces.max() >= face_count:
-        return None
-    return Landmarks(faces, weights.reshape(70, 3).astype(np.float32))
+    found = []
+    for name, wanted in zip(names, (shape, (*shape, 3))):
+        value = arrays.get(name)
+        if value is None:
+            raise EngineError(f"“{path.name}” is damaged: it has only half of a landmark table, without `{name}`.",
+                              code="bad_file")
+        # FLAME's file has an axis of length one in front of some
+        if value.shape not in (wanted, (1, *wanted)) or value.dtype.kind not in "fiu":
+            raise EngineError(f"“{path.name}” is damaged: its landmark table `{name}` is {value.shape}, not {wanted}.",
+                              code="bad_file")
+        found.append(_numbers(value, name, path).reshape(wanted))
+    faces = _indices(found[0], face_count, names[0], path)
+    return Landmarks(faces, found[1].astype(np.float32))

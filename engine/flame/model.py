@@ -19,7 +19,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Landmarks:
-    """68 iBUG landmarks and two pupils as points on faces: `faces` (70,) and `barycentric` (70, 3)."""
+    """N points on faces: `faces` (N,) row of the head's triangles, `barycentric` (N,3) weights of their corners.
+
+    A table of several such sets, as the moving jaw contour is, has one more axis in front: (79,17) and (79,17,3).
+    """
 
     faces: Ints
     barycentric: Floats
@@ -33,6 +36,8 @@ class FlameModel:
     posedirs (V,3,36) for (R - I) of neck, jaw, left and right eye, row-major,
     J_regressor (5,V), parents (5,) with -1 at the root, lbs_weights (V,5).
     `quads` (Q,4) describe the same surface for display where the file has them (a triangle repeats its last index).
+    Where the file has them: `landmarks`, iBUG's 68 and two pupils (70); `mediapipe_landmarks` (105); `jaw_contour`,
+    17 points for each of 79 yaws of the head.
     """
 
     v_template: Floats
@@ -46,6 +51,8 @@ class FlameModel:
     expression_names: tuple[str, ...]
     quads: Ints | None = None
     landmarks: Landmarks | None = None
+    mediapipe_landmarks: Landmarks | None = None
+    jaw_contour: Landmarks | None = None
     face_material: Ints | None = None
     material_names: tuple[str, ...] = ()
     path: Path | None = None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .model import EXPRESSION_COUNT, FlameModel
+from .model import FlameModel
 
 Floats = NDArray[np.float64]
 _FRAMES_AT_ONCE = 64  # keeps the working set near 10 MB for a 5023-vertex head
@@ -42,10 +42,11 @@ def skin(
     """Vertices (T,V,3) in metres for T frames.
 
     expression (T,100); root, neck, jaw (T,3) and eyes (T,6: left, right) axis-angle in radians, zero when left out;
-    shape (300,) identity. `vertices` limits the result to some vertex indices (joints still use them all).
+    shape (300,) identity. Fewer expression or shape coefficients are FLAME's first ones, the others zero.
+    `vertices` limits the result to some vertex indices (joints still use them all).
     """
     expression = np.atleast_2d(np.asarray(expression, np.float64))
-    frames = len(expression)
+    frames, coefficients = expression.shape
 
     def pose(value: NDArray[np.floating[Any]] | None, width: int) -> Floats:
         return np.zeros((frames, width)) if value is None else np.asarray(value, np.float64).reshape(frames, width)
@@ -56,8 +57,9 @@ def skin(
         shape = np.asarray(shape, np.float64).ravel()
         neutral = neutral + model.shapedirs[:, :, : len(shape)] @ shape
     chosen = slice(None) if vertices is None else vertices
-    expression_dirs = model.expressiondirs[chosen].reshape(-1, EXPRESSION_COUNT).astype(np.float64)
-    joint_dirs = np.einsum("jv,vck->jck", model.J_regressor.astype(np.float64), model.expressiondirs)
+    directions = model.expressiondirs[:, :, :coefficients]
+    expression_dirs = directions[chosen].reshape(-1, coefficients).astype(np.float64)
+    joint_dirs = np.einsum("jv,vck->jck", model.J_regressor.astype(np.float64), directions)
     rest = _Rest(
         neutral[chosen], expression_dirs, model.posedirs[chosen].reshape(-1, 36).astype(np.float64),
         model.J_regressor @ neutral, joint_dirs, model.lbs_weights[chosen].astype(np.float64), model.parents,
