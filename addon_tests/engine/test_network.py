@@ -15,6 +15,7 @@ from seeded_weights import synthetic_audio, synthetic_motion  # noqa: E402
 
 from engine.codec import Codec, scale_features  # noqa: E402
 from engine.config import NetworkConfig  # noqa: E402
+from engine.fast_codec import FastCodec  # noqa: E402
 from engine.generator import Generator  # noqa: E402
 from engine.network import Network  # noqa: E402
 from engine.style import StyleEncoder  # noqa: E402
@@ -68,8 +69,9 @@ def test_style_condition_mixes_in_the_models_own_manner():
     generator.load_state_dict(tensors, strict=False)
     wanted = golden("style_encoder")
     with torch.no_grad():
-        condition = generator.style_condition(torch.from_numpy(wanted["style_out_50"]))
-        np.testing.assert_allclose(condition.numpy(), wanted["style_cond_50"], atol=1e-5)
+        for rows in (37, 50, 100):
+            condition = generator.style_condition(torch.from_numpy(wanted[f"style_out_{rows}"]))
+            np.testing.assert_allclose(condition.numpy(), wanted[f"style_cond_{rows}"], atol=1e-5)
         assert torch.equal(generator.style_condition(None), generator.null_style_cond)
 
 
@@ -78,8 +80,10 @@ def test_codec_encodes_as_published(codec: Codec):
     motion = torch.from_numpy(wanted["motion"])[None]
     latent = codec.encode(motion)
     np.testing.assert_allclose(latent[0].numpy(), wanted["encoder_out"], atol=1e-5)
+    quantized = codec.quantize(latent[:, :100])
+    np.testing.assert_allclose(quantized.features[0].numpy(), wanted["quantized_out_prev"], atol=1e-6)
     bits = {
-        "bits_prev": codec.quantize(latent[:, :100]).bits, "bits_this": codec.quantize(latent[:, 100:]).bits,
+        "bits_prev": quantized.bits, "bits_this": codec.quantize(latent[:, 100:]).bits,
         "bits_prev_alone": codec.motion_to_bits(motion[:, :100]),
         "bits_zero_motion": codec.motion_to_bits(torch.zeros(1, 100, 106)),
     }
@@ -96,6 +100,17 @@ def test_codec_decodes_as_published(codec: Codec):
     np.testing.assert_allclose(motion[:100], wanted["decoded_prev"], atol=1e-4)
     np.testing.assert_allclose(motion[100:], wanted["decoded_this"], atol=1e-4)
     assert np.array_equal(codec.bits_to_motion(before, this)[0].numpy(), motion[100:])
+
+
+def test_fast_codec_is_the_published_one(codec: Codec):
+    wanted, fast = golden("vae"), FastCodec(codec)
+    before, this = (torch.from_numpy(unpack_bits(wanted[name]))[None] for name in ("bits_prev", "bits_this"))
+    motion = torch.from_numpy(wanted["motion"])[None, :100]
+    with torch.inference_mode():
+        decoded = fast.bits_to_motion(before, this)
+        np.testing.assert_allclose(decoded[0].numpy(), wanted["decoded_this"], atol=1e-4)
+        for given, name in ((motion, "bits_prev_alone"), (torch.zeros_like(motion), "bits_zero_motion")):
+            assert np.array_equal(fast.motion_to_bits(given)[0].numpy(), unpack_bits(wanted[name])), name
 
 
 def test_scale_features_are_the_published_ones():

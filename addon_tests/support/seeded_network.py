@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,19 @@ def _buffer(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
 def unpack_bits(packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(..., 724) packed -> (..., 181, 32)."""
     return np.unpackbits(packed, axis=-1).reshape(*packed.shape[:-1], 181, 32).astype(bool)
+
+
+@contextmanager
+def outputs(modules: Mapping[str, torch.nn.Module]) -> Iterator[dict[str, list[NDArray[Any]]]]:
+    """What each of the modules gives, call by call, without the batch's axis, while the context lasts."""
+    seen: dict[str, list[NDArray[Any]]] = {name: [] for name in modules}
+
+    def note(name: str) -> Any:
+        return lambda module, inputs, output: seen[name].append(output.detach()[0].numpy())
+
+    hooks = [module.register_forward_hook(note(name)) for name, module in modules.items()]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
