@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""FLAME head model: file reading, skinning, lip measures. numpy only."""
+"""FLAME head model: file reading, skinning, landmarks, lip measures. numpy only."""
