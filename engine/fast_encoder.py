@@ -24,7 +24,8 @@ class FastConv:
     """A convolution with stride 2 and 2 or 3 taps, or the first one, as matrix products; LayerNorm; GELU."""
 
     def __init__(self, layer: ConvLayer, dtype: torch.dtype) -> None:
-        self.conv, self.norm, self.dtype = layer.conv, layer.layer_norm, dtype
+        self.norm, self.dtype = layer.layer_norm, dtype
+        self.taps, self.stride = layer.conv.kernel_size[0], layer.conv.stride[0]
         self.first = layer.conv.in_channels == 1
         precision = torch.float32 if self.first else dtype      # samples have more than 8 bits
         taps = layer.conv.weight.detach().transpose(1, 2)       # (O,taps,I)
@@ -33,12 +34,16 @@ class FastConv:
         self.third = taps[:, 2].to(precision) if taps.shape[1] == 3 else None
         self.bias = cast("Tensor", layer.conv.bias).detach().to(precision)
 
+    def rows(self, length: int) -> int:
+        """How many rows so many samples or rows give."""
+        return (length - self.taps) // self.stride + 1
+
     def __call__(self, x: Tensor) -> Tensor:
         """Samples (N,), or rows (L,I) -> rows (L',512)."""
         if self.first:
-            y = product(x.unfold(0, self.conv.kernel_size[0], self.conv.stride[0]), self.pair, self.bias)
+            y = product(x.unfold(0, self.taps, self.stride), self.pair, self.bias)
         else:
-            rows = (len(x) - self.conv.kernel_size[0]) // 2 + 1
+            rows = self.rows(len(x))
             y = product(x[: 2 * rows].view(rows, -1), self.pair, self.bias)
             if self.third is not None:
                 y.addmm_(x[2 : 2 * rows + 1 : 2], self.third.t())
@@ -80,12 +85,9 @@ class FastWav2Vec:
             self.layers = [FastLayer(cast("EncoderLayer", layer), dtype) for layer in encoder.encoder.layers]
 
     def __call__(self, samples: Tensor) -> Tensor:
-        rows = []
-        for chunk in self.encoder.normalise(samples):
-            x = chunk
-            for convolution in self.front:      # chunk by chunk: these rows are long enough, and take much memory
-                x = convolution(x)
-            rows.append(x)
+        # chunk by chunk: these rows are long enough, and take much memory
+        chunks = zip(self.encoder.normalise(samples), self._lives(samples), strict=True)
+        rows = [self._convolve(chunk, live) for chunk, live in chunks]
         x = self.projection(self.encoder.feature_projection.layer_norm(torch.stack(rows).float()))
         padding = self.taps.shape[2] // 2
         groups = x.shape[2] // self.taps.shape[1]
@@ -94,3 +96,26 @@ class FastWav2Vec:
         for layer in self.layers:
             x = layer(x)
         return self.encoder.encoder.layer_norm(x)
+
+    def _lives(self, samples: Tensor) -> list[int]:
+        """How many samples of each chunk (B,64000) stand before the zeros that fill it up."""
+        if samples.device.type != "cpu":    # to look would be to wait for the card, which has time to spare
+            return [samples.shape[1]] * len(samples)
+        return [int(one[-1]) + 1 if len(one) else 0 for one in (chunk.nonzero() for chunk in samples)]
+
+    def _convolve(self, x: Tensor, live: int) -> Tensor:
+        """Samples (N,) -> rows (L,512); from `live` on all samples are alike, and so are the rows that see only them.
+
+        Of such rows one is computed and repeated: a short line is mostly the silence that fills up its chunk.
+        """
+        length = len(x)
+        for convolution in self.front:
+            rows, live = convolution.rows(length), -(-live // convolution.stride)
+            seen = convolution.stride * live + convolution.taps     # up to the first row of nothing but alike
+            x, length = convolution(_lengthened(x, min(length, seen))), rows
+        return _lengthened(x, length)
+
+
+def _lengthened(x: Tensor, length: int) -> Tensor:
+    """The first `length` rows of x (L,...), whose last row is repeated where there are not so many."""
+    return torch.cat([x, x[-1:].expand(length - len(x), *x.shape[1:])]) if len(x) < length else x[:length]

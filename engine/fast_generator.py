@@ -34,14 +34,16 @@ class FastAttention:
         self.kept = torch.empty(0)      # (2,B,H,rows,W/H): keys, values
         self.filled = 0
 
-    def remember(self, history: Tensor, rows: int) -> None:
-        """Forget everything but the history's tokens (B,R*181,W); make room for `rows` keys in all."""
-        batch, length, width = history.shape
-        shape = (2, batch, self.heads, rows, width // self.heads)
+    def remember(self, history: Tensor, clips: int, rows: int) -> None:
+        """Forget everything but the history's tokens (B,R*181,W), or (1,R*181,W) that all `clips` share.
+
+        `rows` is for how many keys in all there must be room.
+        """
+        length, width = history.shape[1:]
+        shape = (2, clips, self.heads, rows, width // self.heads)
         if self.kept.shape != shape or self.kept.device != history.device:
             self.kept = history.new_empty(shape)
-        pair = self.past(history).view(batch, length, 2, self.heads, -1)
-        keys, values = pair.unbind(2)
+        keys, values = self.past(history).unflatten(-1, (2, self.heads, -1)).unbind(2)
         self.kept[0, :, :, :length] = F.normalize(keys, dim=-1).transpose(1, 2)
         self.kept[1, :, :, :length] = values.transpose(1, 2)
         self.filled = length
@@ -75,8 +77,8 @@ class FastBlock:
         self.modulation = torch.empty(0)    # (B,181,6,W)
 
     def begin(self, history: Tensor, activated: Tensor, rows: int) -> None:
-        """History tokens (B,R*181,W) and audio (B,181,D) behind its SiLU, of a new chunk."""
-        self.attention.remember(history, rows)
+        """History tokens (B or 1,R*181,W) and audio (B,181,D) behind its SiLU, of a new chunk."""
+        self.attention.remember(history, len(activated), rows)
         self.modulation = self.modulate(activated).unflatten(-1, (6, -1))
 
     def __call__(self, x: Tensor, start: int) -> Tensor:
@@ -117,7 +119,9 @@ class FastGenerator:
     def predict(self, style: Tensor, history: Tensor, audio: Tensor) -> Prediction:
         """Style (B,1,W), history (B,R,180,C) and audio (B,181,D) -> the chunk's bits."""
         generator, config = self.generator, self.config
-        past, activated = generator.history_tokens(style, history), F.silu(audio)
+        shared = all(x.stride(0) == 0 for x in (style, history))    # as it is before the first chunk of a batch
+        past = generator.history_tokens(style[:1], history[:1]) if shared else generator.history_tokens(style, history)
+        activated = F.silu(audio)
         for block in self.blocks:
             block.begin(past, activated, past.shape[1] + config.tokens)
         scale, shift = self.modulate(activated).chunk(2, dim=-1)

@@ -85,6 +85,23 @@ def test_encoder_hears_the_same_alone_and_in_a_batch(hearing: Wav2VecEncoder):
         torch.testing.assert_close(fast(samples[1:2]), wanted[1:2], atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("count", [0, 1, 399, 400, 401, 20800, 31999, 63680, 63999, 64000])
+def test_encoder_hears_short_lines_as_the_plain_one(hearing: Wav2VecEncoder, count: int):
+    samples = torch.zeros(2, 64000)
+    samples[0, :count] = torch.from_numpy(synthetic_audio(6, 4.0))[:count]
+    samples[1] = torch.from_numpy(synthetic_audio(7, 4.0))
+    with torch.inference_mode():
+        torch.testing.assert_close(FastWav2Vec(hearing)(samples), hearing(samples), atol=2e-5, rtol=0)
+
+
+def test_clips_that_share_their_past_give_the_plain_bits(small: Network):
+    style, history, audio = conditions(small, 3)
+    history = history[:1].expand(3, -1, -1, -1)
+    with torch.inference_mode():
+        wanted = small.predict_plain(style, history, audio)
+        assert torch.equal(FastGenerator(small).predict(style, history, audio).bits, wanted.bits)
+
+
 def test_encoder_in_bfloat16_is_close(hearing: Wav2VecEncoder):
     samples = torch.from_numpy(synthetic_audio(6, 4.0))[None]
     with torch.inference_mode():
