@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads FLAME heads: our `.npz`, FLAME's arrays in an `.npz`, the published `FLAME_with_eye.pt`. numpy only."""
+"""Reads FLAME heads: our `.npz`, FLAME's arrays in an `.npz`, its published `.pkl`, `FLAME_with_eye.pt`. numpy only.
+
+The `.pkl` of 2016 to 2023 are pickles of chumpy and scipy objects: they are read without either library, by a
+reader that executes nothing (pickle_machine.py). A head has 300 shape and 100 expression components; one that was
+cut to the 100 and 50 that many trackers use is filled up with components that do nothing.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from ..npz_file import read_npz
 from ..torch_zip import read_torch_file
 from .model import EXPRESSION_COUNT, SHAPE_COUNT, FlameModel, Landmarks
+from .pickle_arrays import dense, read_object_array, read_pickle_arrays
 
 _ARRAYS = ("f", "v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights")
 _UNPACKED_LIMIT = 512 << 20  # bytes that a head may need in memory; a FLAME head needs 30 MB
@@ -22,6 +29,9 @@ _EXTRAS = ("vt", "ft")
 _IBUG = ("full_lmk_faces_idx_with_eye", "full_lmk_bary_coords_with_eye")
 _MEDIAPIPE = ("lmk_face_idx", "lmk_b_coords")
 _CONTOUR = ("dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords")
+_CUT = {SHAPE_COUNT + EXPRESSION_COUNT: SHAPE_COUNT, 150: 100}  # components in all: of these shape, the rest expression
+_OTHERS = {16: "a MANO hand", 24: "an SMPL body", 52: "an SMPL+H body", 55: "an SMPL-X body"}  # by joints
+_FETCH_JAW = "Choose the FLAME with the jaw: generic, female or male, or flame2023.pkl."
 
 
 def read_flame(path: str | Path) -> FlameModel:
@@ -34,28 +44,50 @@ def read_flame(path: str | Path) -> FlameModel:
         raise EngineError(f"There is no head file “{path}”.", "Check the path, or leave it out for the default head.")
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        arrays = _read_npz(path)
+        arrays = _join_sparse(read_npz(path, _UNPACKED_LIMIT, _read_object))
+    elif suffix in (".pkl", ".pickle"):
+        arrays = read_pickle_arrays(_read_bytes(path), path.name, (*_ARRAYS, *_EXTRAS, *_IBUG, *_MEDIAPIPE, *_CONTOUR))
     elif suffix in (".pt", ".pth"):
         arrays = _flatten_published(read_torch_file(path), path)
     else:
         raise EngineError(
-            f"“{path.name}” is not a head file that can be read.", "Choose a FLAME `.npz` or `FLAME_with_eye.pt`.",
+            f"“{path.name}” is not a head file that can be read.",
+            "Choose a FLAME `.pkl` or `.npz`, or `FLAME_with_eye.pt`.",
         )
     return _build(arrays, path)
 
 
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+def _read_bytes(path: Path) -> bytes:
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(info.file_size for info in archive.infolist())
-        if size > _UNPACKED_LIMIT:
-            raise EngineError(f"“{path.name}” would unpack to {size >> 20} MB, far more than a head needs.",
+        if path.stat().st_size > _UNPACKED_LIMIT:
+            raise EngineError(f"“{path.name}” has {path.stat().st_size >> 20} MB, far more than a head needs.",
                               code="bad_file")
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, MemoryError):
-        raise EngineError(f"“{path.name}” is no readable .npz file, or it is damaged.", "Fetch or export it again.",
-                          code="bad_file") from None
+        return path.read_bytes()
+    except OSError as error:
+        raise EngineError(f"“{path.name}” can't be read: {error.strerror}.", code="bad_file") from None
+
+
+def _read_object(data: bytes, file: str, name: str) -> NDArray[Any] | None:
+    """The sparse matrix that `np.savez` of a FLAME dict leaves as a pickled object; no other object is looked at."""
+    return read_object_array(data, file, name) if name == "J_regressor" else None
+
+
+def _join_sparse(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """J_regressor from the parts that scipy's `save_npz` writes, named `J_regressor_data` and so on."""
+    for mark in ("_", ".", "/"):
+        names = {part: f"J_regressor{mark}{part}" for part in ("data", "indices", "indptr", "shape", "format")}
+        parts = {part: arrays[name] for part, name in names.items() if name in arrays}
+        if "J_regressor" in arrays or not {"data", "indices", "indptr", "shape"} <= set(parts):
+            continue
+        shape = tuple(int(size) for size in parts["shape"].ravel()[:3])
+        form = parts["format"].item() if "format" in parts and parts["format"].size == 1 else b""
+        form = form.decode("latin-1") if isinstance(form, bytes) else str(form)
+        if not form and len(shape) == 2:  # as many column starts as columns, or row starts as rows
+            form = "csc" if len(parts["indptr"]) == shape[1] + 1 else "csr"
+        if form in ("csc", "csr"):
+            with contextlib.suppress(ValueError):
+                arrays["J_regressor"] = dense(form, parts, shape)
+    return arrays
 
 
 def _flatten_published(content: Any, path: Path) -> dict[str, NDArray[Any]]:
@@ -70,7 +102,36 @@ def _flatten_published(content: Any, path: Path) -> dict[str, NDArray[Any]]:
     return {name: value for name, value in arrays.items() if isinstance(value, np.ndarray)}
 
 
+def _check_kind(arrays: dict[str, NDArray[Any]], path: Path) -> None:
+    """Raises EngineError where the file is a head without a jaw, or another model of the family."""
+    tree = arrays.get("kintree_table")
+    joints = tree.shape[1] if tree is not None and tree.ndim == 2 else 5
+    if joints == 4 or "flame2023_no_jaw" in path.stem.lower():
+        raise EngineError(f"“{path.name}” is a FLAME without a jaw joint, and speech needs one.", _FETCH_JAW,
+                          code="bad_file")
+    if joints != 5:
+        what = _OTHERS.get(joints, "another model")
+        raise EngineError(f"“{path.name}” is {what} ({joints} joints) and no FLAME head (5 joints).",
+                          "Choose a FLAME file.", code="bad_file")
+
+
+def _directions(value: NDArray[Any], path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """shapedirs (V,3,N) -> shape (V,3,300) and expression (V,3,100) components."""
+    count = value.shape[2]
+    if count not in _CUT:
+        raise EngineError(f"“{path.name}” has {count} shape and expression components, and a FLAME head has 300 + 100.",
+                          "Choose a complete FLAME file.", code="bad_file")
+    shapes = _CUT[count]
+    parts = []
+    for part, wanted in ((value[:, :, :shapes], SHAPE_COUNT), (value[:, :, shapes:], EXPRESSION_COUNT)):
+        whole = np.zeros((len(value), 3, wanted), np.float32)
+        whole[:, :, : part.shape[2]] = part
+        parts.append(whole)
+    return parts[0], parts[1]
+
+
 def _build(arrays: dict[str, NDArray[Any]], path: Path) -> FlameModel:
+    _check_kind(arrays, path)
     missing = [name for name in _ARRAYS if name not in arrays]
     if missing:
         raise EngineError(f"“{path.name}” is no FLAME head: `{missing[0]}` is missing.", code="bad_file")
@@ -86,7 +147,7 @@ def _build(arrays: dict[str, NDArray[Any]], path: Path) -> FlameModel:
 
     vertices = need("v_template", None, 3).astype(np.float32)
     count = len(vertices)
-    directions = need("shapedirs", count, 3, SHAPE_COUNT + EXPRESSION_COUNT).astype(np.float32)
+    shapedirs, expressiondirs = _directions(need("shapedirs", count, 3, None), path)
     faces = _indices(need("f", None, 3), count, "f", path)
     parents = need("kintree_table", 2, 5)[0].astype(np.int64)
     parents[0] = -1
@@ -100,8 +161,8 @@ def _build(arrays: dict[str, NDArray[Any]], path: Path) -> FlameModel:
     return FlameModel(
         v_template=vertices,
         faces=faces,
-        shapedirs=np.ascontiguousarray(directions[:, :, :SHAPE_COUNT]),
-        expressiondirs=np.ascontiguousarray(directions[:, :, SHAPE_COUNT:]),
+        shapedirs=shapedirs,
+        expressiondirs=expressiondirs,
         posedirs=need("posedirs", count, 3, 36).astype(np.float32),
         J_regressor=need("J_regressor", 5, count).astype(np.float32),
         parents=parents,
@@ -114,9 +175,14 @@ def _build(arrays: dict[str, NDArray[Any]], path: Path) -> FlameModel:
         face_material=material,
         material_names=material_names,
         path=path,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=_sha256(path),
         extras={name: arrays[name] for name in _EXTRAS if name in arrays},
     )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _numbers(value: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
