@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import gc
@@ -10,6 +11,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +92,21 @@ def choose_device(device: str) -> torch.device:
             "This Python's torch cannot use a graphics card here.", "Choose the device auto or cpu.", code="unsupported"
         )
     return torch.device(device)
+
+
+@contextlib.contextmanager
+def memory_in_a_sentence() -> Iterator[None]:
+    """Turns torch's ways to say that memory has run out into an EngineError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__name__ == "OutOfMemoryError":      # torch's for graphics cards
+            raise EngineError("The graphics card has not enough memory for this.",
+                              "Close other programs that use it, or choose the device cpu.", code="memory") from None
+        if "can't allocate memory" in str(error):
+            raise EngineError("There is not enough memory for this.", "Close other programs or use a shorter sound.",
+                              code="memory") from None
+        raise
 
 
 def give_back_memory() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from .assets import DEFAULT_MODEL
 from .chunking import Floats
-from .device import check_choice, check_precision, choose_device, set_threads
+from .device import check_choice, check_precision, choose_device, memory_in_a_sentence, set_threads
 from .errors import EngineError
 from .portable.network import PortableNetwork
 
@@ -48,7 +48,8 @@ class LoadedModel:
 
     def chunks(self, samples: Floats, style: Floats | None = None) -> Iterator[Floats]:
         """Samples (N,) at 16 kHz and a style motion (50,106) -> raw motion (100,106) of every 4-second chunk."""
-        return self.network.chunks(samples, style)
+        with memory_in_a_sentence():
+            yield from self.network.chunks(samples, style)
 
     def together(self, sounds: Sequence[Floats], style: Floats | None = None) -> list[Floats]:
         """Raw motion (100 * chunks, 106) of every sound; in torch several run side by side."""
@@ -56,7 +57,8 @@ class LoadedModel:
             return [np.concatenate(list(self.network.chunks(sound, style))) for sound in sounds]
         from .together import motions_together
 
-        return motions_together(self.network, sounds, style)
+        with memory_in_a_sentence():
+            return motions_together(self.network, sounds, style)
 
 
 def load_model(
@@ -97,7 +99,8 @@ def _load_torch(name: str, file: Path, device: str, precision: str) -> LoadedMod
     chosen = choose_device(device)
     check_precision(precision, chosen)
     set_threads()
-    network = load_network(file, chosen)
+    with memory_in_a_sentence():
+        network = load_network(file, chosen)
     network.precision = precision
     return LoadedModel(name, file, network, chosen.type, precision)
 

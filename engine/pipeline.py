@@ -31,6 +31,7 @@ class Model(Protocol):
     name: str
     sha256: str
     device: str
+    precision: str
 
     def chunks(self, samples: Floats, style: Floats | None = None) -> Iterator[Floats]:
         """Raw motion (100,106) of each 4-second chunk of samples (N,), in order."""

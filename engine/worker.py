@@ -137,7 +137,8 @@ class Worker:
             path, device, precision = key
             self._model = load_model(path, device=device or "auto", precision=precision or "fp32")
             self._model_key = key
-        return {"model": self._model.name, "sha256": self._model.sha256, "device": self._model.device}
+        return {"model": self._model.name, "sha256": self._model.sha256, "device": self._model.device,
+                "precision": self._model.precision}
 
     def _drop_model(self) -> None:
         if self._model is not None:
@@ -167,7 +168,7 @@ class Worker:
             frames = part.start + len(motion)
         return {
             "frames": frames, "seconds": time.perf_counter() - started, "model": self._model.name,
-            "sha256": self._model.sha256, "device": self._model.device,
+            "sha256": self._model.sha256, "device": self._model.device, "precision": self._model.precision,
         }
 
 

@@ -13,6 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
 from engine import audio_encoder  # noqa: E402
 from engine.config import NetworkConfig  # noqa: E402
+from engine.device import memory_in_a_sentence  # noqa: E402
 from engine.errors import EngineError  # noqa: E402
 from engine.network import FastPath, Network  # noqa: E402
 from engine.recorded import Recorded  # noqa: E402
@@ -152,3 +153,13 @@ def test_recordings_of_several_sizes_stay_right():
             np.testing.assert_allclose(two, one, atol=1e-4)
         alone = np.concatenate(list(network.chunks(samples[1])))
         np.testing.assert_allclose(alone, wanted[1], atol=1e-4)
+
+
+def test_memory_that_runs_out_is_a_sentence():
+    with pytest.raises(EngineError, match="not enough memory") as caught, memory_in_a_sentence():
+        torch.empty(1 << 50)
+    assert caught.value.code == "memory" and "\n" not in str(caught.value)
+    with pytest.raises(EngineError, match="graphics card has not enough memory"), memory_in_a_sentence():
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+    with pytest.raises(RuntimeError, match="shape"), memory_in_a_sentence():
+        torch.ones(2, 3) @ torch.ones(2, 3)
