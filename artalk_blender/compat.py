@@ -54,6 +54,12 @@ def ensure_channelbag(action: Any, slot: Any) -> Any:
     return strip.channelbag(slot, ensure=True)
 
 
+def channelbag(action: Any, slot: Any) -> Any:
+    """The F-curves of one slot, or None where there are none."""
+    strips = action.layers[0].strips if action.layers else ()
+    return strips[0].channelbag(slot) if strips else None
+
+
 def choose_movie_output(image_settings: Any) -> None:
     """5.0 wants to be told that a movie is meant before it offers the movie formats."""
     if hasattr(image_settings, "media_type"):
