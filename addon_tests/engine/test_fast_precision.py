@@ -29,6 +29,21 @@ def test_bfloat16_is_refused_where_the_processor_has_it_not(monkeypatch: pytest.
     device.check_precision("fp32", CPU)
 
 
+@pytest.mark.parametrize(("precision", "sentence"), [
+    ("fp16", "This processor cannot compute in fp16"), ("tf32", "This processor cannot compute in tf32"),
+    ("int8", "moves the lips too much"), ("fp8", "no precision"),
+])
+def test_what_a_processor_does_not_offer_is_a_sentence(precision: str, sentence: str):
+    with pytest.raises(EngineError, match=sentence) as caught:
+        load_model(DEFAULT_MODEL, device="cpu", precision=precision)
+    assert "\n" not in str(caught.value)
+
+
+def test_reduced_precision_is_nowhere_the_default():
+    assert load_model(DEFAULT_MODEL, device="auto").precision == "fp32"
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
 def test_bfloat16_is_taken_where_it_is_chosen(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     model = load_model(DEFAULT_MODEL, device="cpu", precision="bf16")
