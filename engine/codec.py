@@ -197,7 +197,7 @@ class Codec(nn.Module):
         bits, units, start = [], [], 0
         for scale in self.scales:
             unit = F.normalize(area_pool(residual, scale), dim=-1)
-            sign = torch.where(unit > 0, size, -size).to(unit.dtype)
+            sign = (unit > 0).to(unit.dtype) * (2.0 * size) - size
             value = unit + (sign - unit).detach()
             if flip is not None:
                 turned = flip[:, start : start + scale]

@@ -113,7 +113,7 @@ class FastPath:
     def _decode(self, previous_bits: Tensor, bits: Tensor, logits: Tensor) -> tuple[Tensor, ...]:
         motion = self.codec.bits_to_motion(previous_bits, bits)
         # a bit is always yes or no: without this, logits that overflowed would pass for a prediction
-        return (torch.where(torch.isfinite(logits).all(), motion, torch.nan),)
+        return (motion.masked_fill(~torch.isfinite(logits).all(), torch.nan),)
 
     def _recall(self, motion: Tensor, history: Tensor) -> tuple[Tensor, ...]:
         bits = self.codec.motion_to_bits(motion)

@@ -91,6 +91,27 @@ def test_a_recording_is_right_for_other_numbers(small: Network, clips: int):
         assert torch.equal(newest[:, 0], history[:, 1])
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_nothing_is_sent_to_a_card_while_it_records(small: Network, precision: str):
+    """A number or a constant that comes from the processor cannot be recorded."""
+    small.precision = precision
+    path = small.fast()
+    style, history, previous, features = inputs(small, 1, 1)
+    with torch.inference_mode(False), torch.no_grad():
+        bits, logits = path._predict(style, history, features)
+        (motion,) = path._decode(previous, bits, logits)
+        path.generator.forget()
+        traces = [make_fx(lambda *x: path._predict(*x))(style, history, features),
+                  make_fx(lambda *x: path._decode(*x))(previous, bits, logits),
+                  make_fx(lambda *x: path._recall(*x))(motion, history)]
+    nodes = [node for trace in traces for node in trace.graph.nodes if node.op == "call_function"]
+    names = {str(node.target) for node in nodes}
+    assert "aten.native_layer_norm.default" in names
+    forbidden = ("item", "_local_scalar_dense", "nonzero", "lift_fresh", "scalar_tensor", "where", "unique", "index.")
+    assert not [name for name in names if any(word in name for word in forbidden)]
+    assert not [node for node in nodes if "device" in node.kwargs and "_to_copy" in str(node.target)]
+
+
 def test_on_a_processor_the_work_is_simply_done():
     work = Recorded(lambda x: (2 * x,))
     given = torch.ones(3)
