@@ -77,12 +77,19 @@ class MotionFile:
     version: str = ""
 
 
-def write_motion(path: str | Path, motion: NDArray[np.floating[Any]], model: str, sample_rate: int = 16000) -> None:
-    """Writes motion (T,106) with its provenance; `model` is its name and sha256."""
+def write_motion(path: str | Path, motion: NDArray[np.floating[Any]], model: str, sample_rate: int = 16000,
+                 neck: NDArray[np.floating[Any]] | None = None, eyes: NDArray[np.floating[Any]] | None = None) -> None:
+    """Writes motion (T,106) with its provenance; `model` is its name and sha256.
+
+    `neck` (T,3) and `eyes` (T,6), axis-angle in radians, go beside it as `neck_pose` and `eyes_pose`: ARTalk's own
+    motions have none, and who reads only `motion` misses nothing else.
+    """
+    beside = {name: np.asarray(value, np.float32) for name, value in (("neck_pose", neck), ("eyes_pose", eyes))
+              if value is not None}
     with replacing(path) as file:
         np.savez_compressed(
             file, motion=np.asarray(motion, np.float32), fps=np.float64(25.0), sample_rate=np.int64(sample_rate),
-            model=np.array(model), version=np.array(__version__),
+            model=np.array(model), version=np.array(__version__), **beside,
         )
 
 

@@ -39,7 +39,13 @@ def read_npz(path: Path, limit: int, read_object: Callable[[bytes, str, str], Ar
             arrays = {}
             for info in members:
                 name = info.filename.removesuffix(".npy")
-                array = _read_member(archive.read(info), path.name, name, read_object)
+                data = archive.read(info)
+                start, dtype, shape, _ = _read_header(data)
+                array = None
+                if not dtype.hasobject:
+                    array = read_npy(data)
+                elif read_object is not None and math.prod(shape) == 1:
+                    array = read_object(data[start:], path.name, name)
                 if array is not None:
                     arrays[name] = array
             return arrays
@@ -48,15 +54,17 @@ def read_npz(path: Path, limit: int, read_object: Callable[[bytes, str, str], Ar
                           code="bad_file") from None
 
 
-def _read_member(data: bytes, file: str, name: str, read_object: Callable[[bytes, str, str], Array | None] | None,
-                 ) -> Array | None:
-    """One array, a view of `data`; None for objects that nobody reads."""
-    stream = io.BytesIO(data)
-    version = npy.read_magic(stream)
-    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read_header(stream)
-    if dtype.hasobject:
-        return read_object(data[stream.tell():], file, name) if read_object and math.prod(shape) == 1 else None
-    if math.prod(shape) * dtype.itemsize != len(data) - stream.tell():
+def read_npy(data: bytes) -> Array:
+    """The array in the bytes of an `.npy`, a view of them. Raises one of `UNREADABLE` where it is not what it says."""
+    start, dtype, shape, fortran = _read_header(data)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - start:
         raise ValueError
-    return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape, order="F" if fortran else "C")
+
+
+def _read_header(data: bytes) -> tuple[int, np.dtype[Any], tuple[int, ...], bool]:
+    """(where the values begin, their type, shape, whether the first axis runs fastest)."""
+    stream = io.BytesIO(data)
+    read = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    return stream.tell(), dtype, shape, fortran
