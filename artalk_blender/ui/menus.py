@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..ops.head import ARTALK_OT_add_head
+from ..ops.motion_io import ARTALK_OT_export_motion, ARTALK_OT_import_motion
 
 
 def _draw_add(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
@@ -13,9 +14,21 @@ def _draw_add(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
     menu.layout.operator(ARTALK_OT_add_head.bl_idname, icon="USER")
 
 
+def _draw_import(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    menu.layout.operator(ARTALK_OT_import_motion.bl_idname, text="ARTalk / FLAME Motion (.npz, .pt)")
+
+
+def _draw_export(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    menu.layout.operator(ARTALK_OT_export_motion.bl_idname, text="ARTalk Motion (.npz)")
+
+
 def register() -> None:
     bpy.types.VIEW3D_MT_mesh_add.append(_draw_add)
+    bpy.types.TOPBAR_MT_file_import.append(_draw_import)
+    bpy.types.TOPBAR_MT_file_export.append(_draw_export)
 
 
 def unregister() -> None:
+    bpy.types.TOPBAR_MT_file_export.remove(_draw_export)
+    bpy.types.TOPBAR_MT_file_import.remove(_draw_import)
     bpy.types.VIEW3D_MT_mesh_add.remove(_draw_add)
