@@ -16,7 +16,7 @@ from artalk_blender.errors import EngineError
 from artalk_blender.motion.process import ProcessSettings
 from artalk_blender.motion.timing import Keying
 
-AS_IT_IS = ProcessSettings(smooth=False)
+AS_IT_IS = ProcessSettings(smooth=False, clamp=False)
 EXACT = 1e-5
 
 

@@ -78,7 +78,7 @@ class ARTALK_OT_import_motion(_NeedsHead, bpy.types.Operator, ImportHelper):
             provenance = Provenance(found.path.stem, model_name="file", model_sha256=found.sha256,
                                     settings={"file": source})
             take = new_take(find_head(context), motion, self.start_frame, scene_rate(context.scene), provenance,
-                            ProcessSettings(smooth=False))
+                            ProcessSettings(smooth=False, clamp=False))
         except EngineError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
