@@ -142,22 +142,33 @@ def _curves(data: Any) -> list[Any]:
 def _stage(head: Head, scene: Any) -> Iterator[Any]:
     """A scene with nothing but the head in it; being in no window, what is evaluated in it is not written back.
 
-    What is hidden would not be evaluated: for as long as this lasts, the head is not.
+    The mesh, which would take most of the time, is not in it: an empty object that depends on the shape keys' values
+    has Blender evaluate those and not the vertices. What is hidden would not be evaluated either: for as long as this
+    lasts, the armature is not.
     """
     stage = bpy.data.scenes.new("ARTalk Export")
-    hidden = [thing for thing in (head.armature, head.mesh) if thing.hide_viewport]
+    asks = bpy.data.objects.new("ARTalk Export", None)
+    hidden = head.armature.hide_viewport
     try:
         stage.render.fps, stage.render.fps_base = scene.render.fps, scene.render.fps_base
         stage.render.frame_map_old, stage.render.frame_map_new = scene.render.frame_map_old, scene.render.frame_map_new
-        for thing in hidden:
-            thing.hide_viewport = False
+        if hidden:
+            head.armature.hide_viewport = False
+        driver = asks.driver_add("location", 0).driver
+        driver.type = "SUM"
+        for name in head.expression_keys:
+            variable = driver.variables.new()
+            variable.targets[0].id_type = "KEY"
+            variable.targets[0].id = head.shape_keys
+            variable.targets[0].data_path = key_path(name)
         stage.collection.objects.link(head.armature)
-        stage.collection.objects.link(head.mesh)
+        stage.collection.objects.link(asks)
         yield stage
     finally:
-        for thing in hidden:
-            thing.hide_viewport = True
+        if hidden:
+            head.armature.hide_viewport = True
         bpy.data.scenes.remove(stage)
+        bpy.data.objects.remove(asks)
 
 
 def _read_evaluated(head: Head, scene: Any, frames: Floats) -> tuple[Floats, Floats]:
