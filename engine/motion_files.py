@@ -10,7 +10,8 @@ The mirrored head. ARTalk's GAGAvatar renderer negates channels 100 and 102 (the
 caller's tensor, and its app then saves that tensor. Nothing in the numbers tells: a mirrored nod is a nod. But the
 app names its files SOUND_STYLE_APPEARANCE_motions.pt, and torch keeps that name inside the file even when the file
 is renamed: APPEARANCE is `mesh` where the motion is as it was made, and an avatar's picture (`12_jpg`) where it is
-mirrored. So `mirrored=None` goes by that name; a `.pt` without it is left as it is, and a note says so.
+mirrored. So `mirrored=None` goes by that name; a `.pt` without it is left as it is, and a note says so. Other kinds of
+files are not ARTalk's own, and are mirrored only where one is told so.
 """
 
 from __future__ import annotations
@@ -85,9 +86,9 @@ def read_motion_file(path: str | Path, mirrored: bool | None = None) -> ReadMoti
     except OSError as error:
         raise EngineError(f"“{path.name}” can't be read: {error.strerror}.", code="bad_file") from None
     notes = list(parts.notes)
-    if mirrored is None:
+    if mirrored is None and path.suffix.lower() in (".pt", ".pth"):
         mirrored = _told_by_name(path)
-        if mirrored is None and path.suffix.lower() in (".pt", ".pth") and parts.head.any():
+        if mirrored is None and parts.head.any():
             notes.append("Whether its head is mirrored, as after ARTalk's avatar rendering, can't be told: "
                          "left as it is.")
     if mirrored:
@@ -153,12 +154,10 @@ def _split(motion: NDArray[np.float64], table: Mapping[str, NDArray[Any]], file:
 
 
 def _told_by_name(path: Path) -> bool | None:
-    """What the name that ARTalk's app gave the file says of the mirroring; torch keeps it in the archive."""
-    names = [path.stem]
-    if path.suffix.lower() in (".pt", ".pth"):
-        with zipfile.ZipFile(path) as archive:
-            names += [name.split("/")[0] for name in archive.namelist()[:1]]
-    for name in names:
+    """What the name that ARTalk's app gave a `.pt` says of the mirroring; torch keeps it in the archive."""
+    with zipfile.ZipFile(path) as archive:
+        kept = [name.split("/")[0] for name in archive.namelist()[:1]]
+    for name in (*kept, path.stem):
         match = _APP_NAME.search(name)
         if match:
             return match[1].lower() != "mesh"

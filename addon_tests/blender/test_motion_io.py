@@ -9,10 +9,12 @@ import pytest
 from artalk_blender.engine.files import read_motion, write_motion
 from artalk_blender.engine.motion_files import read_motion_file
 from artalk_blender.engine.rotations import chained, to_quaternions
+from flame_pickles import chumpy, flame_dict, python2
 
 from artalk_blender.animation.read_head import animated_range, is_plain, read_head
 from artalk_blender.animation.takes import MOTION_KEY, TAKE_KEY, Provenance, is_take, new_take, raw_motion
 from artalk_blender.errors import EngineError
+from artalk_blender.head.build import find_head
 from artalk_blender.motion.process import ProcessSettings
 from artalk_blender.motion.timing import Keying
 
@@ -220,8 +222,6 @@ def test_the_mirrored_head_by_switch(extension, scene, head_file, motion, tmp_pa
 
 def test_export_of_neck_and_eyes_beside_the_motion(extension, scene, head_file, tmp_path):
     bpy.ops.artalk.add_head(filepath=str(head_file))
-    from artalk_blender.head.build import find_head
-
     head = find_head(bpy.context)
     hand_animate(head)
     scene.frame_start, scene.frame_end = 1, 49
@@ -264,6 +264,37 @@ def test_errors_are_reported_and_change_nothing(extension, scene, head_file, tmp
     assert not bpy.data.actions and not (tmp_path / "y.npz").exists()
     assert bpy.ops.artalk.export_motion(filepath=str(tmp_path / "y.npz"), span="SCENE") == {"FINISHED"}
     assert not read_motion(tmp_path / "y.npz").motion.any()
+
+
+def test_one_undo_takes_an_imported_motion_back(extension, scene, head_file, motion, tmp_path):
+    bpy.ops.artalk.add_head(filepath=str(head_file))
+    np.save(tmp_path / "m.npy", motion)
+    bpy.context.preferences.edit.use_global_undo = True
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.artalk.import_motion(filepath=str(tmp_path / "m.npy"))
+    assert len(bpy.data.actions) == 1
+    bpy.ops.ed.undo_push(message="import")
+    bpy.ops.ed.undo()
+    assert not bpy.data.actions and find_head(bpy.context) is not None
+
+
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_a_published_pickle_becomes_a_head(extension, scene, head_file, tmp_path, protocol):
+    """Python 2's chumpy and scipy objects, read in Blender's Python: the same mesh as from the plain arrays."""
+    with np.load(head_file) as file, chumpy() as classes:
+        (tmp_path / "generic_model.pkl").write_bytes(python2(flame_dict(dict(file), classes), protocol))
+    meshes = []
+    for path in (tmp_path / "generic_model.pkl", head_file):
+        assert bpy.ops.artalk.add_head(filepath=str(path)) == {"FINISHED"}
+        head = find_head(bpy.context)
+        values = np.empty((len(head.shape_keys.key_blocks), 3 * len(head.mesh.data.vertices)), np.float32)
+        for row, key in zip(values, head.shape_keys.key_blocks, strict=True):
+            key.points.foreach_get("co", row)
+        meshes.append((values, np.array([bone.head_local for bone in head.armature.data.bones])))
+    assert np.array_equal(meshes[0][0], meshes[1][0]) and np.array_equal(meshes[0][1], meshes[1][1])
+    (tmp_path / "evil.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    with pytest.raises(RuntimeError, match="asks to run `os.system`"):
+        bpy.ops.artalk.add_head(filepath=str(tmp_path / "evil.pkl"))
 
 
 def test_the_file_menus_offer_both(extension, scene):

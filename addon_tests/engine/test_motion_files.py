@@ -190,7 +190,9 @@ def test_the_mirrored_head_is_known_by_the_apps_name(motion: np.ndarray, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["a_12_jpg_motions.npz", "a_mesh_motions.npz"])
-def test_the_switch_decides_over_the_name(motion: np.ndarray, tmp_path: Path, name: str) -> None:
+def test_the_switch_decides_and_only_the_apps_own_files_go_by_name(motion: np.ndarray, tmp_path: Path,
+                                                                   name: str) -> None:
+    assert np.array_equal(read(tmp_path / name, motion=motion).motion, motion)
     assert np.array_equal(read(tmp_path / name, True, motion=motion).motion, flipped(motion))
     assert np.array_equal(read(tmp_path / name, False, motion=motion).motion, motion)
 
