@@ -14,7 +14,7 @@ from flame_pickles import chumpy, flame_dict, python2
 from artalk_blender.animation.read_head import animated_range, is_plain, read_head
 from artalk_blender.animation.takes import MOTION_KEY, TAKE_KEY, Provenance, is_take, new_take, raw_motion
 from artalk_blender.errors import EngineError
-from artalk_blender.head.build import find_head
+from artalk_blender.head.build import find_head, head_of
 from artalk_blender.motion.process import ProcessSettings
 from artalk_blender.motion.timing import Keying
 
@@ -165,6 +165,27 @@ def test_a_turned_and_hidden_head_says_the_same(scene, head, motion):
     head.mesh.hide_viewport = head.armature.hide_viewport = True
     assert np.abs(read_head(head, scene, 1.0, 60.0, 25.0, False).motion - motion).max() < EXACT
     assert head.mesh.hide_viewport and head.armature.hide_viewport
+
+
+@pytest.mark.parametrize("override", [False, True])
+def test_a_linked_head_is_read_as_it_plays(scene, head, motion, tmp_path, override):
+    new_take(head, motion, 1.0, 25.0, Provenance(), AS_IT_IS)
+    names = [head.armature.name, head.mesh.name]
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "lib.blend"))
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    with bpy.data.libraries.load(str(tmp_path / "lib.blend"), link=True) as (_, into):
+        into.objects = names
+    linked = list(into.objects)
+    for thing in linked:
+        bpy.context.scene.collection.objects.link(thing)
+    if override:
+        linked = [linked[1].override_hierarchy_create(bpy.context.scene, bpy.context.view_layer)]
+        linked = [thing for thing in bpy.data.objects if thing.override_library]
+    there = next(found for found in map(head_of, linked) if found)
+    assert bool(there.armature.library) != override and bool(there.armature.override_library) == override
+    for direct in (True, False):
+        found = read_head(there, bpy.context.scene, 1.0, 60.0, 25.0, direct)
+        assert np.abs(found.motion - motion).max() < EXACT
 
 
 def test_ranges_that_make_no_sense_get_a_sentence(scene, head):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -75,6 +76,18 @@ def test_the_python_2_bytes_are_what_python_itself_reads(arrays: dict) -> None:
         again = pickle.loads(python2(content, protocol), encoding="latin1")
         assert np.array_equal(again["shapedirs"], content["shapedirs"]) and again["bs_type"] == "lrotmin"
         assert np.array_equal(again["J_regressor"].toarray(), arrays["J_regressor"])
+
+
+def test_reading_needs_numpy_alone(arrays: dict, tmp_path: Path) -> None:
+    with chumpy() as classes:
+        write(tmp_path / "generic_model.pkl", python2(flame_dict(arrays, classes), 2))
+    code = ("import sys; from engine.flame.file import read_flame; import engine.motion_files; "
+            f"read_flame({str(tmp_path / 'generic_model.pkl')!r}); "
+            "print(sorted({'scipy', 'chumpy', 'torch', 'pickle'} & {name.split('.')[0] for name in sys.modules}))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          cwd=Path(__file__).resolve().parents[2])
+    # numpy itself imports pickle; nobody else is there
+    assert done.stdout.strip() in ("['pickle']", "[]"), done.stderr
 
 
 def test_an_npz_made_of_the_pickle_holds_the_regressor_as_an_object(arrays: dict, plain: FlameModel,
