@@ -16,7 +16,7 @@ from artalk_blender.head.build import build_head, find_head
 from artalk_blender.head.names import BONES
 from artalk_blender.motion.process import ProcessSettings, axis_angle_to_quaternions
 
-AS_IT_IS = ProcessSettings(smooth=False)
+AS_IT_IS = ProcessSettings(smooth=False, clamp=False)
 TOLERANCE = 1e-5  # metres
 
 
@@ -106,7 +106,7 @@ def test_mesh_parts(head, model):
     assert names[0] == "Basis"
     assert tuple(names[1:101]) == model.expression_names
     assert all((key.slider_min, key.slider_max) == (-10.0, 10.0) for key in head.shape_keys.key_blocks[1:])
-    assert {material.name for material in data.materials} == {"skin", "sclera", "iris", "pupil"}
+    assert {material.name for material in data.materials} == {"skin", "eye_white", "eye_iris", "eye_pupil"}
     for bone in head.armature.data.bones:
         assert np.allclose(np.array(bone.matrix_local)[:3, :3], np.eye(3), atol=1e-6)
 

@@ -2,15 +2,14 @@
 """FlameModel -> mesh, shape keys, armature, correctives that evaluate to exactly what FLAME's skinning gives.
 
 How the two meet: every bone points along FLAME's +Y with roll 0, so its rest axes are FLAME's axes and an
-axis-angle is its `rotation_quaternion`; shape keys act before the Armature modifier, as in FLAME; pose
-correctives are shape keys driven by (R - I), written out in quaternion components so that Blender evaluates
-them without Python. FLAME is Y-up: the armature object carries the turn to Blender's Z-up, mesh and bones
-stay in FLAME's own coordinates.
+axis-angle is its `rotation_quaternion`; shape keys act before the Armature modifier, as in FLAME; pose correctives
+are shape keys driven by (R - I), one element of the bone's own matrix each, which Blender evaluates without Python
+and in whatever rotation mode the bone has. FLAME is Y-up: the armature object carries the turn to Blender's Z-up,
+mesh and bones stay in FLAME's own coordinates.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import pi
 from typing import Any
 
@@ -19,47 +18,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import __version__
-from ..engine.flame.model import FlameModel
-from .materials import face_materials, make_material
-from .names import BONES, HEAD_KEY, ROLE_KEY, SHIFT_KEY, corrective_key
+from ..engine.assets import DEFAULT_HEAD
+from ..engine.flame.model import SHAPE_COUNT, FlameModel
+from ..motion.regions import region_grams
+from .handle import Head, find_head, head_of
+from .materials import add_uvs, face_materials, make_material
+from .names import (
+    BONES,
+    BUILT_KEY,
+    HEAD_KEY,
+    IDENTITY_KEY,
+    LIPS_KEY,
+    REGIONS_KEY,
+    ROLE_KEY,
+    SHIFT_KEY,
+    corrective_key,
+    head_name,
+)
+from .regions import find_lips, region_weights
+
+__all__ = ["Head", "build_head", "find_head", "head_of"]
 
 _BONE_LENGTHS = (0.05, 0.05, 0.03, 0.015, 0.015)  # metres, for the eye only
 _SMALLEST_WEIGHT = 1e-6
+_SMALLEST_OFFSET = 1e-8  # metres: a pose direction below this moves nothing that float32 could tell
 _SLIDER = 10.0  # Blender's own limit; FLAME coefficients leave 0..1 all the time
 
-# (R - I)[row][column] of a unit quaternion; n is its squared length, since keys in between are not quite unit
-_CORRECTIVE = (
-    ("-2*(y*y+z*z)/n", "2*(x*y-w*z)/n", "2*(x*z+w*y)/n"),
-    ("2*(x*y+w*z)/n", "-2*(x*x+z*z)/n", "2*(y*z-w*x)/n"),
-    ("2*(x*z-w*y)/n", "2*(y*z+w*x)/n", "-2*(x*x+y*y)/n"),
-)
+def build_head(model: FlameModel, context: Any, name: str = "") -> Head:
+    """Adds a neutral head to the scene at the 3D cursor, facing the front view, and selects it.
 
-
-@dataclass(frozen=True)
-class Head:
-    """The two objects of a head. Hold it for one operation only: undo and delete make it stale."""
-
-    armature: Any
-    mesh: Any
-
-    @property
-    def shape_keys(self) -> Any:
-        """The Key data-block."""
-        return self.mesh.data.shape_keys
-
-    @property
-    def expression_keys(self) -> list[str]:
-        """Names of the 100 expression shape keys, in channel order."""
-        return list(self.armature[HEAD_KEY]["expression_keys"])
-
-    @property
-    def joint_shift(self) -> NDArray[np.float64]:
-        """(5,3,100): metres that each joint moves per unit of each expression."""
-        return np.array(self.armature[SHIFT_KEY], np.float64).reshape(5, 3, 100)
-
-
-def build_head(model: FlameModel, context: Any, name: str = "ARTalk Head") -> Head:
-    """Adds a head to the scene at the 3D cursor, facing the front view, and selects it."""
+    Without a name it is called after its file.
+    """
+    name = name or head_name(model.path, model.path == DEFAULT_HEAD)
     mesh = _make_mesh(model, name)
     _add_expressions(mesh, model)
     armature = _make_armature(model, context, name)
@@ -68,40 +58,29 @@ def build_head(model: FlameModel, context: Any, name: str = "ARTalk Head") -> He
     mesh[ROLE_KEY] = "mesh"
     _bind(mesh, armature, model)
     _add_correctives(mesh, armature, model)
-    armature[HEAD_KEY] = {
-        "name": model.path.name if model.path else "",
-        "sha256": model.sha256,
-        "version": __version__,
-        "expression_keys": list(model.expression_names),
-    }
-    shift = np.einsum("jv,vck->jck", model.J_regressor.astype(np.float64), model.expressiondirs)
-    armature[SHIFT_KEY] = shift.ravel().tolist()
+    _remember(armature, model)
     armature.location = context.scene.cursor.location
     armature.rotation_euler = (pi / 2.0, 0.0, 0.0)
     return Head(armature, mesh)
 
 
-def find_head(context: Any) -> Head | None:
-    """The head that is active or selected, or else the only one in the scene."""
-    candidates = [context.view_layer.objects.active, *context.view_layer.objects.selected]
-    for candidate in candidates:
-        head = head_of(candidate)
-        if head is not None:
-            return head
-    heads = [head for head in map(head_of, context.scene.objects) if head is not None]
-    armatures = {head.armature.name for head in heads}
-    return heads[0] if len(armatures) == 1 else None
-
-
-def head_of(thing: Any) -> Head | None:
-    """The head that an object, its armature or its mesh, belongs to."""
-    if thing is None:
-        return None
-    armature = thing.parent if ROLE_KEY in thing and thing.parent else thing
-    if HEAD_KEY not in armature or armature.type != "ARMATURE":
-        return None
-    mesh = next((child for child in armature.children if ROLE_KEY in child and child.type == "MESH"), None)
-    return Head(armature, mesh) if mesh is not None and mesh.data.shape_keys else None
+def _remember(armature: Any, model: FlameModel) -> None:
+    """Writes on the armature what later work on the head needs, so that it needs no FLAME file."""
+    armature[HEAD_KEY] = {
+        "name": model.path.name if model.path else "",
+        # the default head is found again by its sha256, wherever the extension lies then
+        "path": str(model.path.resolve()) if model.path and model.path != DEFAULT_HEAD else "",
+        "sha256": model.sha256,
+        "version": __version__,
+        "expression_keys": list(model.expression_names),
+    }
+    shift = np.einsum("jv,vck->jck", model.J_regressor.astype(np.float64), model.expressiondirs)
+    armature[SHIFT_KEY] = shift.ravel()
+    armature[REGIONS_KEY] = region_grams(model.expressiondirs, region_weights(model)).ravel()
+    lips = find_lips(model)
+    if lips is not None:
+        armature[LIPS_KEY] = lips.as_dict()
+    armature[IDENTITY_KEY] = armature[BUILT_KEY] = np.zeros(SHAPE_COUNT)
 
 
 def _make_mesh(model: FlameModel, name: str) -> Any:
@@ -115,6 +94,7 @@ def _make_mesh(model: FlameModel, name: str) -> Any:
     for material in names:
         data.materials.append(make_material(material))
     data.polygons.foreach_set("material_index", index)
+    add_uvs(data, model, faces)
     data.shade_smooth()
     data.update()
     return bpy.data.objects.new(name, data)
@@ -179,18 +159,22 @@ def _bind(mesh: Any, armature: Any, model: FlameModel) -> None:
 
 
 def _add_correctives(mesh: Any, armature: Any, model: FlameModel) -> None:
-    """A driven shape key for every pose direction that moves anything."""
+    """A driven shape key for every pose direction that moves anything.
+
+    The driver reads one number, the bone's own rotation matrix at (row, column): a third of what a formula of
+    quaternion components costs, right between keys too, and right for bones turned by Euler angles.
+    """
     for feature in range(36):
         offset = model.posedirs[:, :, feature]
-        if not np.any(offset):
+        if np.abs(offset).max() < _SMALLEST_OFFSET:
             continue
         bone, row, column = 1 + feature // 9, feature % 9 // 3, feature % 3
         key = _add_key(mesh, corrective_key(bone, row, column), offset)
         driver = key.driver_add("value").driver
         driver.type = "SCRIPTED"
-        for component, letter in enumerate("wxyz"):
-            variable = driver.variables.new()
-            variable.name = letter
-            variable.targets[0].id = armature
-            variable.targets[0].data_path = f'pose.bones["{BONES[bone]}"].rotation_quaternion[{component}]'
-        driver.expression = _CORRECTIVE[row][column].replace("n", "(w*w+x*x+y*y+z*z)")
+        variable = driver.variables.new()
+        variable.name = "r"
+        variable.targets[0].id = armature
+        # Blender's data paths name a matrix's column first
+        variable.targets[0].data_path = f'pose.bones["{BONES[bone]}"].matrix_basis[{column}][{row}]'
+        driver.expression = "r-1" if row == column else "r"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A head's materials: plain colours that look right in Workbench, and as Principled BSDF everywhere else."""
+"""A head's surface: UVs where its file has them, and materials that look right in Workbench too.
+
+Materials are plain colours, for Workbench and, as Principled BSDF, for everything else.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +14,74 @@ from numpy.typing import NDArray
 
 from .. import compat
 from ..engine.flame.model import FlameModel
-from .names import BONES, look_of
+from ..errors import ArtalkError
+from .names import look_of
+from .topology import eyeballs
 
 _IRIS, _PUPIL = np.cos(np.radians(27.0)), np.cos(np.radians(11.0))
 
 
 def face_materials(model: FlameModel, faces: NDArray[np.integer]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """(names, index per face (F,)) from the file, or, where it has none, skin and eyes found by their bones."""
+    """(names, index per face (F,)) from the file, or, where it has none, skin and the eyeballs that are found."""
     if model.face_material is not None and len(model.face_material) == len(faces):
         return model.material_names, model.face_material.astype(np.int32)
-    names = ("skin", "sclera", "iris", "pupil")
+    names = ("skin", "eye_white", "eye_iris", "eye_pupil")
     index = np.zeros(len(faces), np.int32)
-    joints = model.neutral_joints()
-    for bone in (BONES.index("eye_left"), BONES.index("eye_right")):
-        in_eye = (model.lbs_weights[:, bone] > 0.99)[faces].all(1)
-        if not in_eye.any():
-            continue
-        centre = model.v_template[faces[in_eye]].mean(1)
-        direction = centre - joints[bone]
+    for inside in eyeballs(model).values():
+        in_eye = inside[faces].all(1)
+        middle = 0.5 * (model.v_template[inside].min(0) + model.v_template[inside].max(0))
+        direction = model.v_template[faces[in_eye]].mean(1) - middle
         forward = direction[:, 2] / np.maximum(np.linalg.norm(direction, axis=1), 1e-9)
         index[in_eye] = 1 + (forward > _IRIS).astype(np.int32) + (forward > _PUPIL)
-    return names, index
+    return (names, index) if index.any() else (names[:1], index)
+
+
+def add_uvs(data: Any, model: FlameModel, faces: NDArray[np.integer]) -> None:
+    """The file's UVs (`vt` points, `ft` corners of the triangles) as a UV map, where it has them.
+
+    Raises ArtalkError where they do not fit the mesh.
+    """
+    if "vt" not in model.extras or "ft" not in model.extras:
+        return
+    points, corners = model.extras["vt"], model.extras["ft"]
+    file = model.path.name if model.path else "head"
+    if (points.ndim != 2 or points.shape[1] < 2 or points.dtype.kind not in "fiu" or not np.isfinite(points).all()
+            or corners.shape != model.faces.shape or corners.dtype.kind not in "fiu"
+            or corners.min() < 0 or corners.max() >= len(points)):
+        raise ArtalkError(f"The UVs in “{file}” do not fit its mesh.", "Fetch or export it again.")
+    corners = corners.astype(np.int64)
+    layer = data.uv_layers.new(name="UVMap")
+    loops = np.empty(len(data.loops), np.int32)
+    data.loops.foreach_get("vertex_index", loops)
+    if model.quads is None:
+        chosen = corners.ravel()
+    else:
+        # a quad's corners take their UVs from the triangles that lie in it
+        sizes = np.empty(len(data.polygons), np.int32)
+        data.polygons.foreach_get("loop_total", sizes)
+        chosen = _quad_uvs(model.faces, corners, faces, loops, np.repeat(np.arange(len(sizes)), sizes))
+    layer.uv.foreach_set("vector", points[chosen, :2].astype(np.float32).ravel())
+
+
+def _quad_uvs(triangles: NDArray[np.int64], corners: NDArray[np.int64], quads: NDArray[np.integer],
+              loops: NDArray[np.int32], owner: NDArray[np.integer]) -> NDArray[np.int64]:
+    """(L,) UV index per loop, which is vertex `loops` of quad `owner`; a vertex of no such triangle takes any of its.
+
+    Three vertices of a quad name its triangles: no two faces of a mesh share three.
+    """
+    by_vertex = np.zeros(int(max(triangles.max(), loops.max())) + 1, np.int64)
+    by_vertex[triangles.ravel()] = corners.ravel()
+    at: dict[frozenset[int], int] = {frozenset(face): row for row, face in enumerate(triangles.tolist())}
+    in_quad: list[dict[int, int]] = []
+    for a, b, c, d in quads.tolist():
+        found: dict[int, int] = {}
+        for trio in ((a, b, c), (a, c, d), (a, b, d), (b, c, d)):
+            row = at.get(frozenset(trio))
+            if row is not None:
+                found.update(zip(triangles[row].tolist(), corners[row].tolist(), strict=True))
+        in_quad.append(found)
+    return np.array([in_quad[face].get(vertex, by_vertex[vertex])
+                     for face, vertex in zip(owner.tolist(), loops.tolist(), strict=True)])
 
 
 def make_material(name: str) -> Any:

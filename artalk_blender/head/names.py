@@ -4,19 +4,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 BONES = ("root", "neck", "jaw", "eye_left", "eye_right")
 ROOT, JAW = 0, 2
 
 # ID properties by which a head is known again; they survive without the extension
-HEAD_KEY = "artalk_head"  # on the armature object: dict of name, sha256, version, expression_keys
+HEAD_KEY = "artalk_head"  # on the armature object: dict of name, path, sha256, version, expression_keys
 SHIFT_KEY = "artalk_joint_shift"  # on the armature object: (5,3,100) float64, flat: metres of a joint per expression
+REGIONS_KEY = "artalk_regions"  # on the armature object: (3,100,100) float32, flat: Gram matrices of the regions
+LIPS_KEY = "artalk_lips"  # on the armature object: dict of upper, lower (opposite vertices) and ring
+IDENTITY_KEY = "artalk_identity"  # on the armature object: (300,) float64 that the head is to have
+BUILT_KEY = "artalk_identity_in_mesh"  # on the armature object: (300,) float64 that mesh and joints have
 ROLE_KEY = "artalk_role"  # on the mesh object
+
+DEFAULT_NAME = "ARTalk Head"
+_GENDERS = ("generic", "neutral", "female", "male")  # female before male, which is in it
 
 
 def corrective_key(bone: int, row: int, column: int) -> str:
     """Shape key of one pose corrective: it follows (R - I)[row, column] of a bone."""
     return f"pose_{BONES[bone]}_{row}{column}"
+
+
+def head_name(path: Path | None, is_default: bool) -> str:
+    """What to call a head from this file: FLAME and whose head it is, where the file's name says so."""
+    if is_default or path is None:
+        return DEFAULT_NAME
+    gender = next((word for word in _GENDERS if word in path.stem.lower()), "")
+    if gender or "flame" in path.stem.lower():
+        return f"FLAME {gender.capitalize()} Head".replace("  ", " ")
+    return path.stem if "head" in path.stem.lower() else f"{path.stem} Head"
 
 
 @dataclass(frozen=True)
