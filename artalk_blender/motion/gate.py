@@ -28,7 +28,7 @@ _ABOVE_FLOOR = 0.3  # of the spread
 _HYSTERESIS_DB = 4.0
 
 # frames of 40 ms
-_SHORTEST_PAUSE = 7  # closures of consonants are shorter
+_SHORTEST_PAUSE = 10  # the mouth needs about as long to come to rest and be free again; closures are shorter
 _LONGEST_CLICK = 1
 _CLICK_ALONE = 5  # a click nearer to speech is the burst of a consonant
 _HOLD, _RELEASE = 2, 4  # after speech the mouth ends its last sound, then closes
@@ -57,7 +57,7 @@ def pauses(level: NDArray[np.floating[Any]]) -> list[tuple[int, int]]:
     """Pauses [start, stop) in frames of a clip's loudness (T,) in dB, in order.
 
     A frame belongs to speech where the level is above the lower threshold, in a run that somewhere exceeds the upper
-    one. Clicks alone are no speech, gaps shorter than 0.28 s no pause.
+    one. Clicks alone are no speech, gaps shorter than 0.4 s no pause, unless the clip begins or ends with them.
     """
     level = np.asarray(level, np.float64)
     low = _threshold(level)
@@ -71,7 +71,8 @@ def pauses(level: NDArray[np.floating[Any]]) -> list[tuple[int, int]]:
         after = runs[index + 1][0] - stop if index + 1 < len(runs) else _CLICK_ALONE
         if stop - start <= _LONGEST_CLICK and min(before, after) >= _CLICK_ALONE:
             speech[start:stop] = False
-    return [(start, stop) for start, stop in _runs(~speech) if stop - start >= _SHORTEST_PAUSE]
+    return [(start, stop) for start, stop in _runs(~speech)
+            if stop - start >= _SHORTEST_PAUSE or start == 0 or stop == len(level)]
 
 
 def rest(level: NDArray[np.floating[Any]]) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .layout import EXPRESSION, HEAD_ROTATION, JAW_POSE
-from .regions import EXPRESSIONS, FaceChannels
+from .regions import BLINK_NAMES, EXPRESSIONS, FaceChannels
 
 Floats = NDArray[np.float32]
 
@@ -21,7 +21,8 @@ Floats = NDArray[np.float32]
 _FLAME = (-5.0, 5.0, 1.5)  # lowest, highest, how far beyond it bends at most
 # ARKit's run from 0 to 1; smoothing swings a tenth past either end of the default model's motion
 _ARKIT = (-0.1, 1.1, 0.1)
-_CLOSED_OVER_JAW = (-0.1, 2.0, 0.2)  # mouthClose belongs to the jaw's turn, 0.26 rad = 1, and goes as far as it does
+_LIDS = (-0.1, 1.2, 0.1)  # its blinks swing further
+_CLOSED_OVER_JAW = (-0.1, 2.0, 0.1)  # mouthClose belongs to the jaw's turn, 0.26 rad = 1, and goes as far as it does
 # Radians. People open their mouth by some 30 degrees; published motion stays within 0.07 +- 0.25
 _JAW = ((-0.1, 0.55, 0.08), (-0.15, 0.15, 0.05), (-0.15, 0.15, 0.05))
 _HEAD_ANGLE = (1.4, 0.3)  # 80 degrees, and 17 more at most
@@ -61,4 +62,5 @@ def _expression_ranges(face: FaceChannels | None) -> Floats:
     """(100,3): lowest, highest, knee of each expression."""
     if face is None or not face.named:
         return np.array([_FLAME] * EXPRESSIONS, np.float32)
-    return np.array([_CLOSED_OVER_JAW if name == "mouthClose" else _ARKIT for name in face.names], np.float32)
+    special = {"mouthClose": _CLOSED_OVER_JAW} | dict.fromkeys(BLINK_NAMES, _LIDS)
+    return np.array([special.get(name, _ARKIT) for name in face.names], np.float32)

@@ -29,9 +29,9 @@ _STARTS = (
 )  # fmt: skip
 _WITH_JAW = ("jaw", "mouthClose")  # the latter closes the lips over an open jaw, so it follows the jaw's gain
 # What a gain of 0 stills and what it leaves: lips first, since a mouth has to rest truly, then brows; cheeks come last,
-# because smiling lips draw them along. Chosen on principal components of ARKit shapes and random smooth fields: lips
-# stilled keep 2 % of their motion and change the brows by 1 to 3 %; equal weights leave the lips 20 to 33 %.
-_EMPHASIS = np.array([30.0, 0.1, 3.0])
+# because lips draw them along. Chosen on principal components of ARKit shapes and random smooth fields: lips stilled
+# keep 2 to 3 % of their motion and change the brows by 1 to 4 %; equal weights leave the lips 20 to 33 %.
+_EMPHASIS = np.array([30.0, 1.0, 3.0])
 _RIDGE = 1e-4  # of the mean squared size of a coefficient: holds those that no region sees
 
 
