@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+
 from engine.audio_file import read_audio
 from engine.flame.file import read_flame
 from engine.flame.lips import LipCurves, lip_curves
@@ -15,7 +16,7 @@ from engine.model import LoadedModel, load_model
 from engine.pipeline import Pipeline
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-_SPEECH = slice(3500, 115000)  # of the demo, without the silence at its ends
+SPEECH = slice(3500, 113000)  # of the demo, without the silence at its ends
 
 
 @cache
@@ -36,7 +37,7 @@ def default_model() -> LoadedModel:
 
 def speech_with_pauses(pauses: tuple[float, ...], noise_db: float, seed: int = 0) -> np.ndarray:
     """The demo, again and again, with pauses of so many seconds between, all under white noise."""
-    speech = demo_speech()[_SPEECH]
+    speech = demo_speech()[SPEECH]
     parts = [speech]
     for seconds in pauses:
         parts += [np.zeros(round(16000 * seconds), np.float32), speech]

@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine.smoothing import smooth_motion
 from real_motion import default_head, demo_motion, lips
 
 from artalk_blender.errors import ArtalkError
 from artalk_blender.motion.limits import bend, clamp_motion
 from artalk_blender.motion.process import RANGES, ProcessSettings, gaussian, process_motion
 from artalk_blender.motion.regions import BROWS, CHEEKS, LIPS, FaceChannels
+from engine.smoothing import smooth_motion
 
 PLAIN = ProcessSettings(clamp=False)
 EVERYTHING = ProcessSettings(smoothing=0.1, intensity=1.2, lips=0.8, cheeks=1.5, brows=1.3, head_gain=0.7, jaw_gain=1.1,
@@ -108,7 +109,7 @@ def test_smoothing_keeps_what_is_constant_and_quiets_the_rest(face):
     raw = demo_motion()
     rough = [np.abs(np.diff(process_motion(raw, ProcessSettings(smoothing=s), face), axis=0)).sum(0).mean()
              for s in (0.0, 0.04, 0.1, 0.3)]
-    assert all(after < 0.9 * before for before, after in zip(rough, rough[1:], strict=False))
+    assert all(after < 0.9 * before for before, after in itertools.pairwise(rough))
 
 
 # --- gains ---
