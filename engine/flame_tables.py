@@ -69,8 +69,8 @@ def read_table(table: Table, file: str, frames: int | None = None) -> Parts:
     parts = Parts(fps=reader.fps())
     pose = reader.pose()
     head, jaw, neck, eyes = (reader.joint(names) for names in (_HEAD, _JAW, _NECK, _EYES))
-    if eyes is None and (find(table, _LEFT) or find(table, _RIGHT)):
-        sides = [reader.joint(_LEFT), reader.joint(_RIGHT)]
+    sides = [reader.joint(_LEFT), reader.joint(_RIGHT)]
+    if eyes is None and any(side is not None for side in sides):
         count = max(len(side) for side in sides if side is not None)
         eyes = np.concatenate([np.zeros((count, 3)) if side is None else reader.over(side, count, "eyes")
                                for side in sides], 1)
@@ -95,7 +95,7 @@ def read_table(table: Table, file: str, frames: int | None = None) -> Parts:
         parts.jaw = still if found_jaw is None else found_jaw
     if pose.get("body") is not None:
         parts.notes.append("It is a whole body's motion: only the face of it is used.")
-    left_out = [name for name in _LEFT_OUT if (key := find(table, (name,))) and np.any(np.nan_to_num(table[key]))]
+    left_out = [name for name in _LEFT_OUT if (key := find(reader.table, (name,))) and reader.table[key].any()]
     if left_out:
         parts.notes.append(f"Left out: {', '.join(left_out)}.")
     return parts
@@ -116,7 +116,7 @@ class _Table:
         key = find(self.table, names)
         if key is None or self.table[key].size == 0:
             return None
-        value = self.table[key].astype(np.float64)
+        value = np.atleast_1d(self.table[key].astype(np.float64))
         return key, value[0] if value.ndim >= 3 and len(value) == 1 else value
 
     def fps(self) -> float:

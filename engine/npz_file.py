@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-import io
+import ast
 import math
+import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -12,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from .errors import EngineError
 
 Array = NDArray[Any]
 UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError, MemoryError, TypeError,
-              NotImplementedError, RuntimeError)
+              NotImplementedError, RuntimeError, struct.error)
+_LONGEST_HEADER = 10_000
+_LONG = re.compile(r"(\d)L\b")  # Python 2 wrote (5023L, 3L)
 
 
 def read_npz(path: Path, limit: int, read_object: Callable[[bytes, str, str], Array | None] | None = None,
@@ -63,8 +66,23 @@ def read_npy(data: bytes) -> Array:
 
 
 def _read_header(data: bytes) -> tuple[int, np.dtype[Any], tuple[int, ...], bool]:
-    """(where the values begin, their type, shape, whether the first axis runs fastest)."""
-    stream = io.BytesIO(data)
-    read = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    return stream.tell(), dtype, shape, fortran
+    """(where the values begin, their type, shape, whether the first axis runs fastest).
+
+    The header is a Python literal (numpy.lib.format). Read here because numpy's own reader raises whatever Python's
+    tokenizer does on a damaged one.
+    """
+    if data[:6] != b"\x93NUMPY" or len(data) < 12:
+        raise ValueError
+    start = 10 if data[6] == 1 else 12
+    count = struct.unpack("<H" if start == 10 else "<I", data[8:start])[0]
+    text = data[start : start + count].decode("utf-8")
+    if len(text) > _LONGEST_HEADER:
+        raise ValueError
+    try:
+        header = ast.literal_eval(_LONG.sub(r"\1", text.strip()))
+    except (SyntaxError, RecursionError):
+        raise ValueError from None
+    shape, dtype = header["shape"], np.dtype(header["descr"]) if isinstance(header["descr"], str) else np.dtype("O")
+    if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError
+    return start + count, dtype, shape, header["fortran_order"] is True

@@ -292,6 +292,54 @@ def test_wrong_files_get_a_sentence(motion: np.ndarray, tmp_path: Path, name: st
     assert "executed" not in capfd.readouterr().out
 
 
+def says_it_or_reads_it(path: Path) -> bool:
+    """Whether the file was read; anything but a motion or a sentence fails the test."""
+    try:
+        found = read_motion_file(path)
+    except EngineError as error:
+        text = str(error)
+    else:
+        return found.motion.shape == (len(found.motion), 106) and bool(np.isfinite(found.motion).all())
+    assert path.name in text and "\n" not in text
+    return False
+
+
+def test_damaged_files_never_do_more_than_complain(motion: np.ndarray, tmp_path: Path) -> None:
+    random, read_whole = np.random.default_rng(7), 0
+    np.savez(tmp_path / "m.npz", motion=motion[:3], fps=25)
+    np.save(tmp_path / "m.npy", motion[:3])
+    for name in ("m.npz", "m.npy"):
+        data, path = (tmp_path / name).read_bytes(), tmp_path / f"broken {name}"
+        for attempt in range(300):
+            broken = bytearray(data)
+            if attempt % 3 == 0:
+                del broken[random.integers(len(data)):]
+            elif attempt % 3 == 1:
+                del broken[(at := random.integers(200)) : at + random.integers(1, 20)]
+            else:
+                for at in random.integers(200, size=3):
+                    broken[at] = random.integers(256)
+            path.write_bytes(broken)
+            read_whole += says_it_or_reads_it(path)
+    assert read_whole < 300
+
+
+def test_tables_of_any_shape_never_do_more_than_complain(tmp_path: Path) -> None:
+    random, read_whole = np.random.default_rng(8), 0
+    names = ["expression", "exp", "pose", "poses", "jaw_pose", "global_orient", "neck_pose", "eyes_pose", "leye_pose",
+             "shape", "fps", "translation", "motion"]
+    sizes = [0, 1, 2, 3, 4, 5, 6, 9, 15, 50, 100, 106, 165]
+    for _ in range(400):
+        table = {}
+        for name in random.choice(names, random.integers(1, 6), replace=False):
+            shape = tuple(int(size) for size in random.choice(sizes, random.integers(0, 4)))
+            values = random.normal(size=shape) * random.choice([0.1, 1, 100])
+            table[name] = values.astype(random.choice(["f4", "f8", "i4", "?", "c8", "U3"]))
+        np.savez(tmp_path / "t.npz", **table)
+        read_whole += says_it_or_reads_it(tmp_path / "t.npz")
+    assert 0 < read_whole < 300
+
+
 def test_the_engines_own_reader_takes_what_is_written_with_neck_and_eyes(motion: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "m.npz"
     write_motion(path, motion, "scene", neck=NECK, eyes=EYES)
