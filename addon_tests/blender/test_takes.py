@@ -11,7 +11,7 @@ from artalk_blender.animation.takes import MOTION_KEY, TAKE_KEY, Provenance, is_
 from artalk_blender.compat import ensure_channelbag
 from artalk_blender.motion.process import ProcessSettings, axis_angle_to_quaternions, process_motion
 
-AS_IT_IS = ProcessSettings(smooth=False)
+AS_IT_IS = ProcessSettings(smooth=False, clamp=False)
 
 
 def curve(action, slot_type, path, index=0):
@@ -80,7 +80,7 @@ def test_raw_motion_and_provenance_are_kept(scene, head, motion):
     assert np.array_equal(raw_motion(action), motion)
     kept = action[TAKE_KEY].to_dict()
     assert (kept["audio_sha256"], kept["model_name"], kept["start_frame"]) == ("ab" * 32, "default", 3.0)
-    assert kept["settings"] == {"smooth": True, "head_gain": 0.5, "device": "cpu"}
+    assert kept["settings"] == {**settings.as_dict(), "device": "cpu"}
     assert isinstance(action[MOTION_KEY], bytes)
     first = axis_angle_to_quaternions(process_motion(motion, settings)[:, 100:103])[0]
     root = [curve(action, "OBJECT", 'pose.bones["root"].rotation_quaternion', i).evaluate(3.0) for i in range(4)]

@@ -28,7 +28,7 @@ from artalk_blender.head.build import build_head, find_head, head_of
 from artalk_blender.motion.process import ProcessSettings, process_motion
 from artalk_blender.motion.timing import Keying
 
-AS_IT_IS = ProcessSettings(smooth=False)
+AS_IT_IS = ProcessSettings(smooth=False, clamp=False)
 FACE = ("KEY", 'key_blocks["shape_3"].value', 0)
 
 

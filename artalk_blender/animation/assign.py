@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 
 from ..errors import ArtalkError
-from ..head.build import Head
+from ..head.handle import Head
 from .fcurves import KEY, OBJECT, slot_of
 
 Place = tuple[str, str, int]

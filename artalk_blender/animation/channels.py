@@ -10,7 +10,7 @@ import numpy as np
 from mathutils import Euler, Quaternion
 from numpy.typing import NDArray
 
-from ..head.build import Head
+from ..head.handle import Head
 from ..head.names import BONES, JAW, ROOT
 from ..motion.layout import EXPRESSION, HEAD_ROTATION, JAW_POSE
 from ..motion.process import axis_angle_to_quaternions, joint_shift

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .. import compat
 
 _BEZIER = 2  # Blender's number for the interpolation
-_AUTO_CLAMPED = 4  # and for the handles
+_FREE, _AUTO_CLAMPED = 0, 4  # and for the handles
 _STILL = 1e-9
 _SHAPES = (("handle_left", 2, np.float32), ("handle_right", 2, np.float32), ("interpolation", 1, np.uint8))
 
@@ -71,7 +71,7 @@ def fill(curve: Any, points: NDArray[np.float32]) -> None:
     if len(keys) == count:
         there = np.empty_like(points)
         keys.foreach_get("co", there.ravel())
-        if np.array_equal(there, points):
+        if np.array_equal(there, points) and _all(keys, "handle_left_type", _AUTO_CLAMPED):
             return
     else:
         keys.clear()
@@ -83,27 +83,55 @@ def fill(curve: Any, points: NDArray[np.float32]) -> None:
     curve.update()  # computes the handles
 
 
-def fill_bezier(curve: Any, points: NDArray[np.float32], left: NDArray[np.float32], right: NDArray[np.float32],
-                handle_type: int) -> None:
-    """Replaces a curve's keys by Bezier ones with the handles given: all (K,2) frame and value."""
+def fill_bezier(curve: Any, points: NDArray[np.float32], left: NDArray[np.float32],
+                right: NDArray[np.float32]) -> None:
+    """Replaces a curve's keys by Bezier ones with free handles where they are given: all (K,2) frame and value."""
     keys = curve.keyframe_points
     keys.clear()
     keys.add(len(points))
     keys.foreach_set("co", points.ravel())
     _set_all(keys, "interpolation", _BEZIER)
-    _set_all(keys, "handle_left_type", handle_type)
-    _set_all(keys, "handle_right_type", handle_type)
+    _set_all(keys, "handle_left_type", _FREE)
+    _set_all(keys, "handle_right_type", _FREE)
     keys.foreach_set("handle_left", left.ravel())
     keys.foreach_set("handle_right", right.ravel())
     curve.update()
 
 
-def _set_all(keys: Any, name: str, value: int) -> None:
-    """Blender reads bytes without converting them, ten times as fast as integers."""
+def _all(keys: Any, name: str, value: int) -> bool:
+    """Whether all keys have that; Blender hands bytes over without converting them, ten times as fast as integers."""
     there = np.empty(len(keys), np.uint8)
     keys.foreach_get(name, there)
-    if (there != value).any():
+    return bool((there == value).all())
+
+
+def _set_all(keys: Any, name: str, value: int) -> None:
+    if not _all(keys, name, value):
         keys.foreach_set(name, np.full(len(keys), value, np.uint8))
+
+
+def samples_at(curve: Any, frames: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+    """What a curve evaluates to at `frames` (S,), which rise; fast where every `step`-th of them is one of its keys."""
+    keys = curve.keyframe_points
+    co, left, right = (np.empty((len(keys), 2), np.float32) for _ in range(3))
+    for name, values in (("co", co), ("handle_left", left), ("handle_right", right)):
+        keys.foreach_get(name, values.ravel())
+    x, y = co[:, 0].astype(np.float64), co[:, 1].astype(np.float64)
+    third = np.diff(x) / 3.0
+    plain = (np.array_equal(frames[::step], x) and not len(curve.modifiers)
+             and _all(keys, "interpolation", _BEZIER)
+             and np.allclose(right[:-1, 0] - x[:-1], third, atol=0.01)  # only then is half-way in time half-way along
+             and np.allclose(x[1:] - left[1:, 0], third, atol=0.01))
+    if not plain:
+        return np.array([curve.evaluate(frame) for frame in frames.tolist()])
+    result = np.empty(len(frames))
+    result[::step] = y
+    for part in range(1, step):
+        t = part / step
+        u = 1.0 - t
+        result[part::step] = (u**3 * y[:-1] + 3.0 * u * u * t * right[:-1, 1] + 3.0 * u * t * t * left[1:, 1]
+                              + t**3 * y[1:])
+    return result
 
 
 def slot_of(action: Any, kind: str) -> Any:

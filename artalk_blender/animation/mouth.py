@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..head.build import Head
+from ..head.handle import Head
 from ..head.names import BONES, JAW, corrective_key
 from ..motion.mouth import FacePoints, Mouth
 
@@ -16,19 +16,19 @@ Ints = NDArray[np.int64]
 
 
 def mouth_of(head: Head) -> Mouth | None:
-    """The lips of a head, or None where it does not know its lips (built by an older version, or re-meshed)."""
-    lips = getattr(head, "lip_vertices", None)
-    if not lips:
+    """The inner lips of a head, or None where it does not know them (built by an older version, or re-meshed)."""
+    upper, lower = lip_vertices(head, "upper"), lip_vertices(head, "lower")
+    if len(upper) == 0 or len(upper) != len(lower):
         return None
-    upper, lower, ring = (np.asarray(list(lips.get(name, ())), np.int64) for name in ("upper", "lower", "ring"))
-    vertices = np.concatenate([upper, lower, ring])
-    if len(upper) == 0 or len(upper) != len(lower) or not _are_vertices(head, vertices):
-        return None
-    return Mouth(face_points(head, vertices), len(upper))
+    return Mouth(face_points(head, np.concatenate([upper, lower])), len(upper))
 
 
-def _are_vertices(head: Head, indices: Ints) -> bool:
-    return bool(len(indices) and indices.min() >= 0 and indices.max() < len(head.mesh.data.vertices))
+def lip_vertices(head: Head, part: str) -> Ints:
+    """Vertices (N,) of “upper”, “lower” or “ring”; none where the head does not know them or its mesh has changed."""
+    stored = head.lip_vertices
+    indices = np.asarray(list(stored.get(part, ())) if stored else [], np.int64)
+    known = len(indices) and indices.min() >= 0 and indices.max() < len(head.mesh.data.vertices)
+    return indices if known else np.zeros(0, np.int64)
 
 
 def expression_offsets(head: Head) -> NDArray[np.float32]:

@@ -9,10 +9,8 @@ comes back when the take is removed.
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import bpy
@@ -22,42 +20,38 @@ from numpy.typing import NDArray
 from .. import compat
 from ..engine import __version__
 from ..errors import ArtalkError
-from ..head.build import Head, head_of
+from ..head.handle import Head, head_of
 from ..motion.layout import CHANNELS, MOTION_FPS
 from ..motion.process import ProcessSettings, process_motion
 from ..motion.resample import to_whole_frames
 from ..motion.timing import WHOLE, Keying, TimeMap
 from . import assign
 from .channels import channels_of
-from .fcurves import KEY, OBJECT, Channel, digest, remove_curves, slot_of, write_channels
+from .fcurves import KEY, OBJECT, Channel, remove_curves, slot_of, write_channels
 from .mouth import mouth_of
-
-TAKE_KEY = "artalk_take"  # dict: provenance, settings, times
-MOTION_KEY = "artalk_motion"  # bytes: raw motion, (T,106) little-endian float32
-LOUDNESS_KEY = "artalk_loudness"  # bytes: (T,) little-endian float32; only where the sound was there
-_CURVES = "curves"  # JSON: [slot, data path, index] of every F-curve that we wrote
-_BEFORE = "before"  # JSON: what played before and what the properties were
+from .simplify import Bound, Simplification, simplify_curves
+from .take_data import (
+    LOUDNESS_KEY,
+    MOTION_KEY,
+    SIMPLIFIED,
+    TAKE_KEY,
+    Place,
+    Provenance,
+    before_of,
+    check_take,
+    curves_of,
+    is_edited,
+    is_take,
+    loudness_of,
+    note_before,
+    note_curves,
+    raw_motion,
+    settings_of,
+    takes,
+    times_of,
+)
 
 Floats = NDArray[np.float32]
-Place = tuple[str, str, int]
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What a take was made from. Paths are for people; the sha256 say what it really was.
-
-    strip: in seconds, "start" and "end" in the scene, "offset" of what is heard first from the file's start, and the
-    "speed" it plays at.
-    """
-
-    audio_name: str = ""
-    audio_path: str = ""
-    audio_sha256: str = ""
-    model_name: str = ""
-    model_sha256: str = ""
-    style: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    strip: dict[str, float] = field(default_factory=dict)
 
 
 def new_take(head: Head, raw: NDArray[np.floating], start_frame: float, scene_fps: float,
@@ -102,8 +96,8 @@ def new_take(head: Head, raw: NDArray[np.floating], start_frame: float, scene_fp
 def _keys(head: Head, raw: Floats, loudness: Floats | None, times: TimeMap, scene_fps: float,
           settings: ProcessSettings, keying: Keying) -> tuple[NDArray[np.float64], list[Channel]]:
     """Scene frames and channels that raw motion becomes under these settings."""
-    motion = _process(head, raw, settings, loudness)
-    times = times.shifted(getattr(settings, "offset_ms", 0.0) * 1e-3 * scene_fps)
+    motion = process_motion(raw, settings, head.face_channels(), loudness)
+    times = times.shifted(settings.offset_ms * 1e-3 * scene_fps)
     if keying.mode == WHOLE:
         mouth = mouth_of(head)
         frames, motion = to_whole_frames(motion, times, mouth.aperture(motion) if mouth else None)
@@ -112,68 +106,10 @@ def _keys(head: Head, raw: Floats, loudness: Floats | None, times: TimeMap, scen
     return frames, channels_of(head, motion, keying)
 
 
-def _process(head: Head, raw: Floats, settings: ProcessSettings, loudness: Floats | None) -> Floats:
-    if hasattr(settings, "offset_ms"):
-        return process_motion(raw, settings, head.face_channels() if hasattr(head, "face_channels") else None, loudness)
-    return process_motion(raw, settings)
-
-
 def _write(action: Any, channels: list[Channel], frames: NDArray[np.float64]) -> None:
     """Keys, which of the curves are ours, and what they look like untouched."""
     write_channels(action, channels, frames)
     note_curves(action, [channel.place for channel in channels])
-
-
-def note_curves(action: Any, places: Iterable[Place]) -> None:
-    """Remembers which curves are ours and their present look, so that edits by hand are noticed."""
-    places = sorted(places)
-    action[TAKE_KEY][_CURVES] = json.dumps(places)
-    action[TAKE_KEY]["digest"] = digest(action, places)
-
-
-# -- reading a take ----------------------------------------------------------------------------------------------------
-
-def is_take(action: Any) -> bool:
-    return action is not None and TAKE_KEY in action and MOTION_KEY in action
-
-
-def takes() -> list[Any]:
-    """Every take in the file."""
-    return [action for action in bpy.data.actions if is_take(action)]
-
-
-def raw_motion(action: Any) -> Floats:
-    """The raw motion (T,106) that a take keeps."""
-    return _numbers(action, MOTION_KEY).reshape(-1, CHANNELS)
-
-
-def loudness_of(action: Any) -> Floats | None:
-    """The loudness (T,) of a take's sound, where it was kept."""
-    return _numbers(action, LOUDNESS_KEY) if LOUDNESS_KEY in action else None
-
-
-def _numbers(action: Any, key: str) -> Floats:
-    stored = action[key]
-    if not isinstance(stored, bytes) or len(stored) % (4 * (CHANNELS if key == MOTION_KEY else 1)):
-        raise ArtalkError(f"The take “{action.name}” has lost its motion.", "Generate it again.", "bad_file")
-    return np.frombuffer(stored, "<f4").astype(np.float32)
-
-
-def settings_of(action: Any) -> tuple[ProcessSettings, Keying]:
-    """How a take is tuned and keyed now."""
-    stored = action[TAKE_KEY].to_dict()
-    make = getattr(ProcessSettings, "from_dict", None) or (lambda d: ProcessSettings(d["smooth"], d["head_gain"]))
-    return make(stored.get("settings", {})), Keying.from_dict(stored.get("keying", {}))
-
-
-def curves_of(action: Any) -> list[Place]:
-    """Slot, data path and index of the F-curves that we wrote."""
-    return [(str(kind), str(path), int(index)) for kind, path, index in json.loads(action[TAKE_KEY].get(_CURVES, "[]"))]
-
-
-def is_edited(action: Any) -> bool:
-    """Whether someone has changed our curves since we wrote them."""
-    return action[TAKE_KEY].get("digest", "") != digest(action, curves_of(action))
 
 
 def head_of_take(action: Any) -> Head:
@@ -203,28 +139,24 @@ def play_take(action: Any, head: Head) -> None:
     places = curves_of(action)
     playing = {kind: _reference(owner) for kind, owner in assign.owners(head)}
     if any(reference.get("action") == action.name for reference in playing.values()):
-        before = _before(action)
+        before = before_of(action)
     else:
         earlier = next((bpy.data.actions.get(reference.get("action", "")) for reference in playing.values()
                         if reference.get("take")), None)
         values = assign.values_now(head, places)
         if earlier is not None:
             # what a take moves is the take's doing: the values from before it are the head's own
-            values.update(_before(earlier).get("values", {}))
+            values.update(before_of(earlier).get("values", {}))
         before = {"playing": playing, "values": values,
-                  "original": _before(earlier).get("original", {}) if earlier is not None else playing}
+                  "original": before_of(earlier).get("original", {}) if earlier is not None else playing}
         if earlier is not None:
             assign.put_values(head, values, set(curves_of(earlier)) - set(places))
     for kind, owner in assign.owners(head):
         kept = assign.play(owner, action, slot_of(action, kind))
         if kept:
             before["playing"][kind]["kept"] = True
-    action[TAKE_KEY][_BEFORE] = json.dumps(before)
+    note_before(action, before)
     action[TAKE_KEY]["head"] = head.armature.name
-
-
-def _before(action: Any) -> dict[str, Any]:
-    return json.loads(action[TAKE_KEY].get(_BEFORE, "{}")) if is_take(action) else {}
 
 
 def _reference(owner: Any) -> dict[str, Any]:
@@ -243,15 +175,13 @@ def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None,
     by hand or the Action is linked, a new take in its place; the edited one is left as it is.
     Raises ArtalkError where there is no head for it.
     """
-    if not is_take(action):
-        raise ArtalkError(f"“{action.name}” is no take of ARTalk.", "Choose one that Generate Motion made.")
+    check_take(action)
     head = head or head_of_take(action)
     assign.check_editable(head)
     stored = action[TAKE_KEY].to_dict()
     keying = keying or settings_of(action)[1]
-    times = TimeMap(tuple(stored["times"]["seconds"]), tuple(stored["times"]["frames"]))
     raw, loud = raw_motion(action), loudness_of(action)
-    frames, channels = _keys(head, raw, loud, times, stored["scene_fps"], settings, keying)
+    frames, channels = _keys(head, raw, loud, times_of(action), stored["scene_fps"], settings, keying)
     old, result = curves_of(action), action
     if action.library is not None or is_edited(action):
         result = duplicate_take(action)
@@ -259,24 +189,21 @@ def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None,
     new = {channel.place for channel in channels}
     gone = [place for place in old if place not in new]
     remove_curves(result, gone)
-    values = _before(result).get("values", {})
+    values = before_of(result).get("values", {})
     values = {**assign.values_now(head, new - set(old)), **values}
     _write(result, channels, frames)
+    if SIMPLIFIED in stored:
+        _simplify(result, head, Bound(**stored[SIMPLIFIED]))
     result[TAKE_KEY]["settings"] = {**stored.get("settings", {}), **settings.as_dict()}
     result[TAKE_KEY]["keying"] = keying.as_dict()
-    if action in [owner.animation_data.action for _, owner in assign.owners(head) if owner.animation_data]:
+    if _plays(action, head):
         assign.put_values(head, values, gone)
         if result == action:
-            _note(result, values)
+            note_before(result, {**before_of(result), "values": values})
             _refresh(head)
         else:
             play_take(result, head)
     return result
-
-
-def _note(action: Any, values: dict[str, list[float]]) -> None:
-    before = _before(action)
-    action[TAKE_KEY][_BEFORE] = json.dumps({**before, "values": values})
 
 
 def _refresh(head: Head) -> None:
@@ -284,6 +211,41 @@ def _refresh(head: Head) -> None:
     for _, owner in assign.owners(head):
         owner.animation_data.action.update_tag()
         owner.update_tag()
+
+
+def simplify_take(action: Any, bound: Bound | None = None, head: Head | None = None) -> tuple[Any, Simplification]:
+    """Takes out all keys of a take that the bound does not need; tuning it again keeps to the same bound.
+
+    Returns the Action and what was found. A take edited by hand or linked stays as it is: a copy is simplified and
+    played in its place. One that is simplified already starts again from all its keys.
+    """
+    check_take(action)
+    head, bound = head or head_of_take(action), bound or Bound()
+    assign.check_editable(head)
+    result = action
+    if action.library is not None or is_edited(action):
+        result = duplicate_take(action)
+    elif SIMPLIFIED in action[TAKE_KEY]:
+        del action[TAKE_KEY][SIMPLIFIED]
+        retune(action, *settings_of(action), head)
+    found = _simplify(result, head, bound)
+    if result != action and _plays(action, head):
+        play_take(result, head)
+    elif _plays(result, head):
+        _refresh(head)
+    return result, found
+
+
+def _simplify(action: Any, head: Head, bound: Bound) -> Simplification:
+    places = curves_of(action)
+    found = simplify_curves(action, head, places, bound)
+    note_curves(action, places)
+    action[TAKE_KEY][SIMPLIFIED] = asdict(bound)
+    return found
+
+
+def _plays(action: Any, head: Head) -> bool:
+    return any(owner.animation_data and owner.animation_data.action == action for _, owner in assign.owners(head))
 
 
 def duplicate_take(action: Any, name: str = "") -> Any:
@@ -309,11 +271,10 @@ def remove_take(action: Any) -> None:
 
     Raises ArtalkError for an Action that is no take of ours.
     """
-    if not is_take(action):
-        raise ArtalkError(f"“{action.name}” is no take of ARTalk.", "Only takes can be removed here.")
+    check_take(action)
     if action.library is not None:
         raise ArtalkError(f"The take “{action.name}” is linked from another file.", "Remove it there.")
-    before, places = _before(action), curves_of(action)
+    before, places = before_of(action), curves_of(action)
     users = assign.users_of(action)
     heads = {head.armature.name: head for head in map(head_of, bpy.data.objects) if head is not None}
     for head in heads.values():

@@ -55,18 +55,15 @@ class FacePoints:
 
 @dataclass(frozen=True)
 class Mouth:
-    """The lips: `points`, of which the first `pairs` are on the upper inner lip, the next `pairs` opposite below."""
+    """The inner lips: `points`, of which the first `pairs` are on the upper lip, the others opposite below."""
 
     points: FacePoints
     pairs: int
 
     def aperture(self, motion: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Motion (T,106) -> vertical distance of the inner lips (T,) in metres, the mean over the pairs."""
-        return self.aperture_of(self.points.positions(motion))
-
-    def aperture_of(self, positions: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """The same from positions (T,N,3)."""
-        upper, lower = positions[:, : self.pairs, 1], positions[:, self.pairs : 2 * self.pairs, 1]
+        positions = self.points.positions(motion)
+        upper, lower = positions[:, : self.pairs, 1], positions[:, self.pairs :, 1]
         return np.maximum(upper - lower, 0.0).mean(1).astype(np.float32)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .layout import CHANNELS, EXPRESSION, HEAD_ROTATION, JAW_POSE, MOTION_FPS
-from .process import axis_angle_to_quaternions
+from .rotations import slerp
 from .timing import TimeMap
 
 Floats = NDArray[np.float64]
@@ -88,28 +88,3 @@ def monotone(values: Floats, places: Floats) -> Floats:
     back = 1.0 - t
     return (values[part] * (1.0 + 2.0 * t) * back**2 + values[part + 1] * t**2 * (3.0 - 2.0 * t)
             + slope[part] * t * back**2 - slope[part + 1] * t**2 * back)
-
-
-def slerp(rotation: NDArray[np.floating[Any]], places: Floats) -> Floats:
-    """Axis-angle (T,3) at 0, 1, 2, ... -> axis-angle (K,3) at `places`, on the great circles between the samples."""
-    quaternions = axis_angle_to_quaternions(rotation)
-    if len(quaternions) < 2:
-        return np.repeat(np.asarray(rotation[:1], np.float64), len(places), 0)
-    part = np.minimum(places.astype(np.int64), len(quaternions) - 2)
-    t = (places - part)[:, None]
-    start, end = quaternions[part], quaternions[part + 1]
-    # atan2 of chord lengths keeps its precision for the small steps that motion is made of
-    angle = 2.0 * np.arctan2(np.linalg.norm(end - start, axis=1), np.linalg.norm(end + start, axis=1))[:, None]
-    near = np.sinc(angle / np.pi)  # sin(angle)/angle
-    mixed = (start * (1.0 - t) * np.sinc(angle * (1.0 - t) / np.pi) + end * t * np.sinc(angle * t / np.pi)) / near
-    return quaternions_to_axis_angle(mixed)
-
-
-def quaternions_to_axis_angle(quaternions: NDArray[np.floating[Any]]) -> Floats:
-    """(T,4) w, x, y, z -> (T,3) radians; what axis_angle_to_quaternions undoes."""
-    q = np.asarray(quaternions, np.float64)
-    length = np.linalg.norm(q[:, 1:], axis=1)
-    angle = 2.0 * np.arctan2(length, q[:, 0])
-    # 2/w where the rotation vanishes
-    scale = np.where(length > 1e-12, angle / np.maximum(length, 1e-300), 2.0 / np.where(q[:, 0] == 0.0, 1.0, q[:, 0]))
-    return q[:, 1:] * scale[:, None]

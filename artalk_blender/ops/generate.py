@@ -9,7 +9,7 @@ from .. import compat
 from ..animation.takes import Provenance, new_take
 from ..audio.strip import find_sound_strip, read_strip, scene_rate
 from ..errors import ArtalkError
-from ..head.build import find_head, head_of
+from ..head.handle import find_head, head_of
 from ..preferences import read_preferences
 from ..properties import process_settings
 from ..worker.client import Request, WorkerClient

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a take keeps in its Action's ID properties, and how it is read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ArtalkError
+from ..motion.layout import CHANNELS
+from ..motion.process import ProcessSettings
+from ..motion.timing import Keying, TimeMap
+from .fcurves import digest
+
+TAKE_KEY = "artalk_take"  # dict: provenance, settings, times
+MOTION_KEY = "artalk_motion"  # bytes: raw motion, (T,106) little-endian float32
+LOUDNESS_KEY = "artalk_loudness"  # bytes: (T,) little-endian float32; only where the sound was there
+
+# within TAKE_KEY
+CURVES = "curves"  # JSON: [slot, data path, index] of every F-curve that we wrote
+DIGEST = "digest"  # what they looked like when we had written them
+BEFORE = "before"  # JSON: what played before and what the properties were
+SIMPLIFIED = "simplified"  # dict: millimetres, degrees; only where keys were taken out
+
+Floats = NDArray[np.float32]
+Place = tuple[str, str, int]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a take was made from. Paths are for people; the sha256 say what it really was.
+
+    strip: in seconds, "start" and "end" in the scene, "offset" of what is heard first from the file's start, and the
+    "speed" it plays at.
+    """
+
+    audio_name: str = ""
+    audio_path: str = ""
+    audio_sha256: str = ""
+    model_name: str = ""
+    model_sha256: str = ""
+    style: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    strip: dict[str, float] = field(default_factory=dict)
+
+
+def is_take(action: Any) -> bool:
+    return action is not None and TAKE_KEY in action and MOTION_KEY in action
+
+
+def check_take(action: Any) -> None:
+    """Raises ArtalkError for an Action that is no take of ours."""
+    if not is_take(action):
+        raise ArtalkError(f"“{action.name}” is no take of ARTalk.", "Choose one that Generate Motion made.")
+
+
+def takes() -> list[Any]:
+    """Every take in the file."""
+    return [action for action in bpy.data.actions if is_take(action)]
+
+
+def raw_motion(action: Any) -> Floats:
+    """The raw motion (T,106) that a take keeps."""
+    return _numbers(action, MOTION_KEY, CHANNELS).reshape(-1, CHANNELS)
+
+
+def loudness_of(action: Any) -> Floats | None:
+    """The loudness (T,) of a take's sound, where it was kept."""
+    return _numbers(action, LOUDNESS_KEY, 1) if LOUDNESS_KEY in action else None
+
+
+def _numbers(action: Any, key: str, width: int) -> Floats:
+    stored = action[key]
+    values = np.frombuffer(stored, "<f4") if isinstance(stored, bytes) and len(stored) % (4 * width) == 0 else None
+    if values is None or not np.isfinite(values).all():
+        raise ArtalkError(f"The take “{action.name}” has lost its motion.", "Generate it again.", "bad_file")
+    return values.astype(np.float32)
+
+
+def settings_of(action: Any) -> tuple[ProcessSettings, Keying]:
+    """How a take is tuned and keyed now."""
+    stored = action[TAKE_KEY].to_dict()
+    try:
+        return ProcessSettings.from_dict(stored.get("settings", {})), Keying.from_dict(stored.get("keying", {}))
+    except (TypeError, ValueError) as error:
+        raise ArtalkError(f"The take “{action.name}” holds impossible settings: {error}.",
+                          "Reset its tuning.", "bad_file") from None
+
+
+def times_of(action: Any) -> TimeMap:
+    """Where a take's motion lies in the scene, before its sync offset."""
+    stored = action[TAKE_KEY].to_dict()
+    try:
+        if "times" not in stored:  # made by the first version
+            return TimeMap.steady(stored["start_frame"], stored["scene_fps"])
+        return TimeMap(tuple(stored["times"]["seconds"]), tuple(stored["times"]["frames"]))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        raise ArtalkError(f"The take “{action.name}” no longer says where in the scene it lies.",
+                          "Generate it again.", "bad_file") from None
+
+
+def curves_of(action: Any) -> list[Place]:
+    """Slot, data path and index of the F-curves that we wrote."""
+    return [(str(kind), str(path), int(index)) for kind, path, index in json.loads(action[TAKE_KEY].get(CURVES, "[]"))]
+
+
+def note_curves(action: Any, places: Iterable[Place]) -> None:
+    """Remembers which curves are ours and their present look, so that edits by hand are noticed."""
+    places = sorted(places)
+    action[TAKE_KEY][CURVES] = json.dumps(places)
+    action[TAKE_KEY][DIGEST] = digest(action, places)
+
+
+def is_edited(action: Any) -> bool:
+    """Whether someone has changed our curves since we wrote them."""
+    return action[TAKE_KEY].get(DIGEST, "") != digest(action, curves_of(action))
+
+
+def before_of(action: Any) -> dict[str, Any]:
+    """What played on the head before the take and what its properties were; empty for other Actions."""
+    return json.loads(action[TAKE_KEY].get(BEFORE, "{}")) if is_take(action) else {}
+
+
+def note_before(action: Any, before: dict[str, Any]) -> None:
+    action[TAKE_KEY][BEFORE] = json.dumps(before)
