@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from . import __version__
 from .errors import EngineError
+from .npz_file import UNREADABLE, read_npy, read_npz
 from .pipeline import check_style
 from .torch_zip import read_torch_file
 
@@ -101,14 +101,12 @@ def read_motion(path: str | Path) -> MotionFile:
     damaged = EngineError(f"“{path.name}” is no motion file, or it is damaged.",
                           "Make one with `python -m engine generate`.", code="bad_file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(info.file_size for info in archive.infolist()) > _MOTION_LIMIT:
-                raise damaged
-        with np.load(path, allow_pickle=False) as file:
-            motion = np.asarray(file["motion"], np.float32)
-            fps = float(file["fps"]) if "fps" in file.files else 25.0
-            model, version = (str(file[name]) if name in file.files else "" for name in ("model", "version"))
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError):
+        arrays = read_npz(path, _MOTION_LIMIT)
+        with np.errstate(over="ignore"):
+            motion = np.array(arrays["motion"], np.float32)
+        fps = float(arrays["fps"]) if "fps" in arrays else 25.0
+        model, version = (str(arrays[name]) if name in arrays else "" for name in ("model", "version"))
+    except (EngineError, KeyError, ValueError, TypeError):
         raise damaged from None
     if motion.ndim != 2 or motion.shape[1] != 106 or not np.isfinite(motion).all():
         raise EngineError(f"“{path.name}” is no motion: {motion.shape} instead of (frames, 106) numbers.",
@@ -128,8 +126,8 @@ def read_style(path: str | Path) -> NDArray[np.float32]:
         style = read_torch_file(path)
     elif suffix == ".npy":
         try:
-            style = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            style = read_npy(path.read_bytes())
+        except UNREADABLE:
             raise EngineError(f"“{path.name}” is no readable .npy file.", code="bad_file") from None
     else:
         raise EngineError(f"“{path.name}” is no style file.", "Choose a .npy, .npz or .pt with 50 frames of motion.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..ops.head import ARTALK_OT_add_head
+from ..ops.head import ARTALK_OT_add_head, ARTALK_OT_import_head
 from ..ops.motion_io import ARTALK_OT_export_motion, ARTALK_OT_import_motion
 
 
@@ -15,6 +15,7 @@ def _draw_add(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
 
 
 def _draw_import(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    menu.layout.operator(ARTALK_OT_import_head.bl_idname, text="FLAME Head (.pkl, .npz, .pt)")
     menu.layout.operator(ARTALK_OT_import_motion.bl_idname, text="ARTalk / FLAME Motion (.npz, .pt)")
 
 
