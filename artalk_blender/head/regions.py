@@ -34,7 +34,7 @@ _PAIR_SPACING = 0.05  # between one pair and the next
 _MOST_PAIRS = 16_000_000  # that are tried; a FLAME head has half a million
 _PAIR_JAW = 0.3  # by how much more the lower one follows the jaw
 _LIPS_FADE = (0.22, 0.62)  # from full to nothing, from the line of the mouth
-_BELOW_COUNTS = 0.6  # the chin is the lips' more than the nose is: the jaw moves both
+_BELOW_COUNTS = 0.45  # the chin is the lips' more than the nose is: the jaw moves both
 _BROWS_FADE = (0.40, 0.10)  # below the lower lid, from nothing to full
 
 
