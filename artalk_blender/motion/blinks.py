@@ -33,8 +33,8 @@ def add_blinks(expression: Floats, face: FaceChannels | None, per_minute: float,
     """Expressions (T,100) with blinks added until there are about `per_minute`; a new array.
 
     Blinks that the motion has are counted and kept apart from. Only the channels that blink are touched: ARKit's two
-    by name, else the head's own `blink` direction. A head that has neither stays as it is: along FLAME's principal
-    components no lid closes without knowing the head.
+    by name, else the head's own `blink` direction (`lids.blink_direction`). A head that has neither stays as it is:
+    FLAME's principal components do not say what closes a lid.
     """
     result = expression.copy()
     found = lid_signal(expression, face)

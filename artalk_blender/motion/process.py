@@ -96,7 +96,8 @@ def process_motion(raw: NDArray[np.floating[Any]], settings: ProcessSettings | N
                    face: FaceChannels | None = None, loudness: NDArray[np.floating[Any]] | None = None) -> Floats:
     """Raw motion (T,106) -> the motion that is keyed (T,106); `raw` stays as it is.
 
-    Without `face`, lips reach only the jaw, cheeks and brows nothing, and no blinks are added. Without `loudness`,
+    Without `face`, or with one that tells no regions apart, lips reach only the jaw, cheeks and brows nothing; a face
+    that does not say how it blinks gets no blinks. Without `loudness`,
     (T,) from `gate.loudness`, pauses are not known and the gate stays open. Raises ValueError for other shapes,
     ArtalkError for values that are not numbers.
     """
@@ -112,9 +113,11 @@ def process_motion(raw: NDArray[np.floating[Any]], settings: ProcessSettings | N
     if settings.smoothing > 0.0:
         motion = gaussian(motion, settings.smoothing * MOTION_FPS)
     _scale(motion, settings, face, loudness)
-    if settings.blinks > 0.0:
+    if settings.clamp:
+        motion = clamp_motion(motion, face)
+    if settings.blinks > 0.0:  # last, so that the lids close whatever the clamp thinks of it
         motion[:, EXPRESSION] = add_blinks(motion[:, EXPRESSION], face, settings.blinks, settings.blink_seed)
-    return clamp_motion(motion, face) if settings.clamp else motion
+    return motion
 
 
 def _scale(motion: Floats, settings: ProcessSettings, face: FaceChannels | None,
