@@ -21,8 +21,9 @@ from ..engine import __version__
 from ..engine.assets import DEFAULT_HEAD
 from ..engine.flame.model import SHAPE_COUNT, FlameModel
 from ..motion.regions import region_grams
+from .bones import edit_bones
 from .handle import Head, find_head, head_of
-from .materials import add_uvs, face_materials, make_material
+from .materials import add_uvs, face_materials, make_material, read_uvs
 from .names import (
     BONES,
     BUILT_KEY,
@@ -47,7 +48,7 @@ _SLIDER = 10.0  # Blender's own limit; FLAME coefficients leave 0..1 all the tim
 def build_head(model: FlameModel, context: Any, name: str = "") -> Head:
     """Adds a neutral head to the scene at the 3D cursor, facing the front view, and selects it.
 
-    Without a name it is called after its file.
+    Without a name it is called after its file. Raises ArtalkError, and adds nothing, where the file's UVs are wrong.
     """
     name = name or head_name(model.path, model.path == DEFAULT_HEAD)
     mesh = _make_mesh(model, name)
@@ -86,6 +87,7 @@ def _remember(armature: Any, model: FlameModel) -> None:
 def _make_mesh(model: FlameModel, name: str) -> Any:
     """The neutral head, smooth, with its materials."""
     faces = model.quads if model.quads is not None else model.faces
+    uvs = read_uvs(model)
     data = bpy.data.meshes.new(name)
     # a quad that repeats its last index is a triangle
     polygons = [face[:3] if len(face) == 4 and face[3] == face[2] else face for face in faces.tolist()]
@@ -94,7 +96,8 @@ def _make_mesh(model: FlameModel, name: str) -> Any:
     for material in names:
         data.materials.append(make_material(material))
     data.polygons.foreach_set("material_index", index)
-    add_uvs(data, model, faces)
+    if uvs is not None:
+        add_uvs(data, model, faces, *uvs)
     data.shade_smooth()
     data.update()
     return bpy.data.objects.new(name, data)
@@ -125,22 +128,20 @@ def _make_armature(model: FlameModel, context: Any, name: str) -> Any:
     armature = bpy.data.objects.new(f"{name} Rig", data)
     armature.show_in_front = True
     context.collection.objects.link(armature)
-    for other in list(context.view_layer.objects.selected):
-        other.select_set(False)
-    context.view_layer.objects.active = armature
-    armature.select_set(True)
     joints = model.neutral_joints().astype(float)
-    bpy.ops.object.mode_set(mode="EDIT")
-    try:
+    with edit_bones(data, context) as bones:
         for index, bone_name in enumerate(BONES):
-            bone = data.edit_bones.new(bone_name)
+            bone = bones.new(bone_name)
             bone.head = joints[index]
             bone.tail = joints[index] + (0.0, _BONE_LENGTHS[index], 0.0)
             bone.roll = 0.0
             if index:
-                bone.parent = data.edit_bones[BONES[model.parents[index]]]
-    finally:
-        bpy.ops.object.mode_set(mode="OBJECT")
+                bone.parent = bones[BONES[model.parents[index]]]
+    if context.view_layer.objects.get(armature.name) == armature:  # else it is in a collection that is switched off
+        for other in list(context.view_layer.objects.selected):
+            other.select_set(False)
+        context.view_layer.objects.active = armature
+        armature.select_set(True)
     for bone in armature.pose.bones:
         bone.rotation_mode = "QUATERNION"
     return armature

@@ -8,8 +8,6 @@ keeps what it has over FLAME's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from ..engine.flame.model import SHAPE_COUNT, FlameModel
 from ..engine.npz_file import UNREADABLE, read_npy
 from ..errors import ArtalkError
+from .bones import edit_bones
 from .handle import Head
 from .names import BONES, BUILT_KEY, IDENTITY_KEY, corrective_key
 from .source import load_model
@@ -133,7 +132,7 @@ def _move_shapes(head: Head, model: FlameModel, before: Floats, after: Floats) -
 def _move_joints(head: Head, before: NDArray[np.float64], after: NDArray[np.float64], context: Any) -> None:
     """FLAME's bones from joints `before` to `after` (5,3); bones that an artist hung on them go along."""
     moves = dict(zip(BONES, zip(before, after, strict=True), strict=True))
-    with _edit_bones(head.armature.data, context) as bones:
+    with edit_bones(head.armature.data, context) as bones:
         heads, tails = {}, {}
         for bone in bones:
             head_now, tail_now = np.array(bone.head), np.array(bone.tail)
@@ -147,23 +146,3 @@ def _move_joints(head: Head, before: NDArray[np.float64], after: NDArray[np.floa
             heads[bone.name], tails[bone.name] = place, place + (tail_now - head_now)
         for bone in bones:
             bone.head, bone.tail = heads[bone.name], tails[bone.name]
-
-
-@contextmanager
-def _edit_bones(armature: Any, context: Any) -> Iterator[Any]:
-    """Edit bones of an armature, by way of a passing object, so that the head may be hidden or be posed meanwhile."""
-    active = context.view_layer.objects.active
-    mirror, armature.use_mirror_x = armature.use_mirror_x, False  # would move the other eye
-    passing = bpy.data.objects.new("ARTalk joints", armature)
-    context.scene.collection.objects.link(passing)
-    context.view_layer.objects.active = passing
-    try:
-        bpy.ops.object.mode_set(mode="EDIT")
-        try:
-            yield armature.edit_bones
-        finally:
-            bpy.ops.object.mode_set(mode="OBJECT")
-    finally:
-        bpy.data.objects.remove(passing)
-        context.view_layer.objects.active = active
-        armature.use_mirror_x = mirror

@@ -36,20 +36,25 @@ def face_materials(model: FlameModel, faces: NDArray[np.integer]) -> tuple[tuple
     return (names, index) if index.any() else (names[:1], index)
 
 
-def add_uvs(data: Any, model: FlameModel, faces: NDArray[np.integer]) -> None:
-    """The file's UVs (`vt` points, `ft` corners of the triangles) as a UV map, where it has them.
+def read_uvs(model: FlameModel) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
+    """The file's UV points (N,2) and each triangle's corners in them (F,3), or None where it has none.
 
     Raises ArtalkError where they do not fit the mesh.
     """
     if "vt" not in model.extras or "ft" not in model.extras:
-        return
+        return None
     points, corners = model.extras["vt"], model.extras["ft"]
     file = model.path.name if model.path else "head"
     if (points.ndim != 2 or points.shape[1] < 2 or points.dtype.kind not in "fiu" or not np.isfinite(points).all()
             or corners.shape != model.faces.shape or corners.dtype.kind not in "fiu"
             or corners.min() < 0 or corners.max() >= len(points)):
         raise ArtalkError(f"The UVs in “{file}” do not fit its mesh.", "Fetch or export it again.")
-    corners = corners.astype(np.int64)
+    return points[:, :2].astype(np.float32), corners.astype(np.int64)
+
+
+def add_uvs(data: Any, model: FlameModel, faces: NDArray[np.integer], points: NDArray[np.float32],
+            corners: NDArray[np.int64]) -> None:
+    """A UV map of the points (N,2) at the triangles' corners (F,3), on a mesh of triangles or of quads."""
     layer = data.uv_layers.new(name="UVMap")
     loops = np.empty(len(data.loops), np.int32)
     data.loops.foreach_get("vertex_index", loops)
@@ -60,7 +65,7 @@ def add_uvs(data: Any, model: FlameModel, faces: NDArray[np.integer]) -> None:
         sizes = np.empty(len(data.polygons), np.int32)
         data.polygons.foreach_get("loop_total", sizes)
         chosen = _quad_uvs(model.faces, corners, faces, loops, np.repeat(np.arange(len(sizes)), sizes))
-    layer.uv.foreach_set("vector", points[chosen, :2].astype(np.float32).ravel())
+    layer.uv.foreach_set("vector", points[chosen].ravel())
 
 
 def _quad_uvs(triangles: NDArray[np.int64], corners: NDArray[np.int64], quads: NDArray[np.integer],

@@ -2,9 +2,10 @@
 """Poses a head exactly as FLAME does, and makes exact what an artist has posed by hand.
 
 FLAME's joints move with the expression, a bone's rest joint does not: a bone that turns by R has to be moved by
-(I - R) dJ, where dJ = joint_shift of the expression. Takes key that. A live formula of it would have to add up 100
-products for each of 15 numbers on every frame, which costs more than all the rest of a head; so, where somebody turns
-neck or eyes by hand, `fix_joints` writes the moves.
+(I - R) dJ, where dJ = joint_shift of the expression. Takes key that. Live it can't be: to Blender, a bone that moves
+by its own rotation is a dependency cycle, and to add up 100 products for each of 15 numbers by simple expressions
+costs about as much as all the rest of a head. So, where somebody turns neck, jaw or eyes by hand, `fix_joints` writes
+the moves.
 """
 
 from __future__ import annotations

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Heads posed by us and by hand: measured without a trace, made exact where a hand left them inexact."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+from artalk_blender.engine.assets import DEFAULT_HEAD
+from artalk_blender.engine.flame.file import read_flame
+
+from artalk_blender.animation.takes import Provenance, new_take
+from artalk_blender.errors import ArtalkError
+from artalk_blender.head.build import build_head, head_of
+from artalk_blender.head.identity import random_coefficients, set_identity
+from artalk_blender.head.names import BONES
+from artalk_blender.head.parity import measure_frames, measure_parity, measure_pose, random_poses
+from artalk_blender.head.pose import fix_joints, key_frames, pose_head
+from artalk_blender.head.stage import Pose
+from artalk_blender.motion.process import ProcessSettings
+
+TOLERANCE = 1e-5  # metres
+AS_IT_IS = ProcessSettings(smooth=False, clamp=False)
+COLLECTIONS = ("objects", "meshes", "armatures", "scenes", "actions", "shape_keys", "collections", "materials")
+
+
+def everything() -> dict[str, list[str]]:
+    return {name: [item.name_full for item in getattr(bpy.data, name)] for name in COLLECTIONS}
+
+
+def state_of(head) -> list[float]:
+    values = [key.value for key in head.shape_keys.key_blocks]
+    for bone in head.armature.pose.bones:
+        values += [*bone.location, *bone.rotation_quaternion, *bone.rotation_euler, *bone.scale]
+    return values
+
+
+def talking(head, motion, frames=20):
+    bpy.context.scene.render.fps = 25
+    return new_take(head, motion[:frames], 1, 25.0, Provenance(), AS_IT_IS)
+
+
+def nod(head, name, frames=(1, 10, 20), axis=0, mode="QUATERNION") -> None:
+    """Turns a bone by hand, keyed as an artist keys it."""
+    bone = head.armature.pose.bones[name]
+    bone.rotation_mode = "QUATERNION" if mode == "QUATERNION" else mode
+    for frame, angle in zip(frames, (0.0, 0.5, -0.3), strict=False):
+        if mode == "QUATERNION":
+            quaternion = [np.cos(angle / 2), 0.0, 0.0, 0.0]
+            quaternion[1 + axis] = np.sin(angle / 2)
+            bone.rotation_quaternion = quaternion
+            bone.keyframe_insert("rotation_quaternion", frame=frame)
+        else:
+            bone.rotation_euler[axis] = angle
+            bone.keyframe_insert("rotation_euler", frame=frame)
+
+
+@pytest.mark.parametrize("which", ["synthetic", "default"])
+def test_measured_over_fifty_poses_without_a_trace(scene, model, motion, which):
+    head = build_head(model if which == "synthetic" else read_flame(DEFAULT_HEAD), bpy.context)
+    set_identity(head, random_coefficients(1), bpy.context)
+    talking(head, motion)
+    scene.frame_set(7)
+    head.mesh.modifiers.new("Subdivision", "SUBSURF")
+    head.mesh.shape_key_add(name="scar", from_mix=False).value = 0.5
+    bpy.ops.object.mode_set(mode="POSE")
+    before, values = everything(), state_of(head)
+    assert measure_parity(head, bpy.context, 50) < TOLERANCE
+    assert (everything(), state_of(head)) == (before, values)
+    assert (scene.frame_current, bpy.context.mode, bpy.context.window.scene) == (7, "POSE", scene)
+    assert bpy.context.view_layer.objects.active == head.armature
+
+
+def test_the_measure_sees_what_is_wrong(scene, head):
+    assert measure_parity(head, bpy.context, 3) < TOLERANCE
+    key = head.shape_keys.key_blocks["shape_3"]
+    key.points[5].co.x += 0.001
+    assert measure_parity(head, bpy.context, 10) > 1e-4
+    assert measure_pose(head, bpy.context) < TOLERANCE
+    key.value = 1.0
+    assert measure_pose(head, bpy.context) == pytest.approx(0.001, rel=0.01)
+    head.shape_keys.animation_data.drivers[0].mute = True
+    key.points[5].co.x -= 0.001
+    assert measure_parity(head, bpy.context, 10) > TOLERANCE
+
+
+def test_keyed_frames_are_exact_and_between_them_nearly(scene, head, motion):
+    talking(head, motion)
+    assert measure_frames(head, np.arange(1, 21)) < TOLERANCE
+    assert TOLERANCE < measure_frames(head, [3.5]) < 5e-4
+    scene.frame_set(9)
+    assert measure_pose(head, bpy.context) < TOLERANCE
+
+
+@pytest.mark.parametrize("mode", ["QUATERNION", "XYZ", "ZYX", "AXIS_ANGLE"])
+def test_poses_are_exact_in_every_rotation_mode(scene, head, mode):
+    for bone in head.armature.pose.bones:
+        bone.rotation_mode = mode
+    for frame, pose in enumerate(random_poses(5), 1):
+        pose_head(head, pose, frame=frame)
+    assert key_frames(head) == [1, 2, 3, 4, 5]
+    assert measure_frames(head, range(1, 6)) < TOLERANCE
+    assert measure_parity(head, bpy.context, 5) < TOLERANCE
+
+
+def test_a_pose_is_what_it_was_given(scene, head):
+    pose = random_poses(1, seed=9)[0]
+    pose_head(head, pose)
+    assert measure_pose(head, bpy.context) < TOLERANCE
+    from artalk_blender.head.stage import staged
+    with staged(head, animated=False) as stage:
+        found = stage.pose()
+    assert np.allclose(found.expression, pose.expression, atol=1e-6)
+    assert np.allclose(found.turns, pose.turns, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["QUATERNION", "XYZ"])
+def test_a_neck_turned_by_hand_is_made_exact(scene, head, motion, mode):
+    take = talking(head, motion)
+    nod(head, "neck", mode=mode)
+    nod(head, "eye_left", axis=1, mode=mode)
+    frames = range(1, 21)
+    assert measure_frames(head, frames) > 1e-4
+    others = {curve.data_path: len(curve.keyframe_points) for curve in curves(head)}
+    bones, off = fix_joints(head)
+    assert set(bones) == {"neck", "eye_left"}
+    assert off > 1e-4
+    assert measure_frames(head, frames) < TOLERANCE
+    after = {curve.data_path: len(curve.keyframe_points) for curve in curves(head)}
+    assert {path for path in after if path not in others} == {
+        'pose.bones["neck"].location', 'pose.bones["eye_left"].location'}
+    assert all(after[path] == count for path, count in others.items())
+    assert head.armature.animation_data.action == take
+    assert fix_joints(head) == ([], 0.0)
+
+
+def curves(head):
+    data = head.armature.animation_data
+    return data.action.layers[0].strips[0].channelbag(data.action_slot).fcurves
+
+
+def test_a_neck_that_stands_turned_while_the_face_talks(scene, head, motion):
+    talking(head, motion)
+    head.armature.pose.bones["neck"].rotation_quaternion = (0.96, 0.0, 0.28, 0.0)
+    fix_joints(head)
+    assert measure_frames(head, range(1, 21)) < TOLERANCE
+
+
+def test_a_still_pose_is_fixed_without_keys(scene, head):
+    head.shape_keys.key_blocks["shape_2"].value = 2.0
+    head.armature.pose.bones["jaw"].rotation_quaternion = (0.96, 0.28, 0.0, 0.0)
+    assert measure_pose(head, bpy.context) > TOLERANCE
+    assert fix_joints(head)[0] == ["jaw"]
+    assert measure_pose(head, bpy.context) < TOLERANCE
+    assert head.armature.animation_data is None
+
+
+def test_a_bone_moved_on_purpose_stays(scene, head):
+    head.armature.pose.bones["root"].location = (0.5, 0.0, 0.0)
+    assert fix_joints(head) == ([], 0.0)
+    assert head.armature.pose.bones["root"].location[0] == 0.5
+
+
+def test_bones_in_nla_strips_are_refused(scene, head, motion):
+    take = talking(head, motion)
+    track = head.armature.animation_data.nla_tracks.new()
+    track.strips.new("take", 1, take).action_slot = head.armature.animation_data.action_slot
+    head.armature.animation_data.action = None
+    head.armature.pose.bones["neck"].rotation_quaternion = (0.96, 0.0, 0.28, 0.0)
+    with pytest.raises(ArtalkError, match="NLA"):
+        fix_joints(head)
+
+
+def test_operators_report(scene, extension):
+    bpy.ops.artalk.add_head()
+    head = head_of(bpy.context.view_layer.objects.active)
+    assert head.armature.artalk_face.checked == -1.0
+    assert bpy.ops.artalk.check_head(count=5) == {"FINISHED"}
+    assert 0.0 < head.armature.artalk_face.checked < TOLERANCE
+    assert bpy.ops.artalk.fix_joints() == {"CANCELLED"}
+    head.shape_keys.key_blocks["jawOpen"].value = 1.0
+    head.armature.pose.bones["neck"].rotation_quaternion = (0.96, 0.28, 0.0, 0.0)
+    assert bpy.ops.artalk.fix_joints() == {"FINISHED"}
+    assert measure_pose(head, bpy.context) < TOLERANCE
+    bpy.ops.artalk.random_identity(seed=1)
+    assert head.armature.artalk_face.checked == -1.0
+
+
+def test_operators_without_a_head_say_so(scene, extension):
+    for name in ("check_head", "fix_joints", "random_identity", "neutral_identity", "apply_identity"):
+        assert not getattr(bpy.ops.artalk, name).poll()
+
+
+def test_poses_name_every_bone():
+    pose = random_poses(1)[0]
+    assert isinstance(pose, Pose)
+    assert pose.turns.shape == (len(BONES), 3)
