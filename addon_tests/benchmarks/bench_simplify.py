@@ -99,7 +99,8 @@ def main() -> None:
     print(f"lips      {millimetres.max():9.4f} mm at worst, {np.percentile(millimetres, 99):.4f} mm in 99 % of frames "
           f"({len(frames)} frames at {FPS:g} fps, all lip landmarks)")
     print(f"turns     {angle:9.4f} degrees at worst, head and jaw")
-    print(f"closures  {len(low):9d} of which {kept.mean() if len(low) else 1:.2%} stay within {options.millimetres:g} mm "
+    part = kept.mean() if len(low) else 1.0
+    print(f"closures  {len(low):9d} of which {part:.2%} stay within {options.millimetres:g} mm "
           f"(simplifier: {found.closures_kept} of {found.closures}, {found.millimetres:.4f} mm)")
     print(f"time      {spent:9.2f} s")
 

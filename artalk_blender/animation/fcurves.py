@@ -23,7 +23,6 @@ from .. import compat
 _BEZIER = 2  # Blender's number for the interpolation
 _FREE, _AUTO_CLAMPED = 0, 4  # and for the handles
 _STILL = 1e-9
-_SHAPES = (("handle_left", 2, np.float32), ("handle_right", 2, np.float32), ("interpolation", 1, np.uint8))
 
 KEY, OBJECT = "KEY", "OBJECT"  # the two slots of a take: the face and the bones
 
@@ -80,7 +79,10 @@ def fill(curve: Any, points: NDArray[np.float32]) -> None:
     _set_all(keys, "interpolation", _BEZIER)
     _set_all(keys, "handle_left_type", _AUTO_CLAMPED)
     _set_all(keys, "handle_right_type", _AUTO_CLAMPED)
-    curve.update()  # computes the handles
+    if (points[1:, 0] > points[:-1, 0]).all():
+        keys.handles_recalc()
+    else:
+        curve.update()  # sorts them first, which takes as long again
 
 
 def fill_bezier(curve: Any, points: NDArray[np.float32], left: NDArray[np.float32],
@@ -168,7 +170,11 @@ def digest(action: Any, places: Iterable[tuple[str, str, int]]) -> str:
 
 def _key_bytes(curve: Any) -> Iterator[bytes]:
     keys = curve.keyframe_points
-    for name, width, kind in (("co", 2, np.float32), *_SHAPES):
+    wanted = [("interpolation", 1, np.uint8), ("handle_left_type", 1, np.uint8), ("handle_right_type", 1, np.uint8),
+              ("co", 2, np.float32)]
+    if not (_all(keys, "handle_left_type", _AUTO_CLAMPED) and _all(keys, "handle_right_type", _AUTO_CLAMPED)):
+        wanted += [("handle_left", 2, np.float32), ("handle_right", 2, np.float32)]  # else they follow from the keys
+    for name, width, kind in wanted:
         values = np.empty(len(keys) * width, kind)
         keys.foreach_get(name, values)
         yield values.tobytes()
