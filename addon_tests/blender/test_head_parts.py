@@ -83,6 +83,7 @@ def test_a_built_head_knows_its_face(scene, default):
     channels = head.face_channels()
     assert channels.names == default.expression_names
     assert np.allclose(channels.gram, region_grams(default.expressiondirs, region_weights(default)), atol=1e-9)
+    assert channels.blink is not None and channels.blink.shape == (100,)
     lips = find_lips(default)
     assert head.lip_vertices == lips.as_dict()
 

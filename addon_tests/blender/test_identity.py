@@ -288,7 +288,7 @@ def test_saved_and_reopened_without_the_extension(scene, model, tmp_path, motion
 
 
 def test_heads_of_earlier_versions_take_an_identity(head: Head, model):
-    for name in (IDENTITY_KEY, "artalk_identity_in_mesh", "artalk_regions", "artalk_lips"):
+    for name in (IDENTITY_KEY, "artalk_identity_in_mesh", "artalk_regions", "artalk_lips", "artalk_blink"):
         head.armature.pop(name, None)
     assert head.lip_vertices == {}
     assert head.face_channels().gram is None

@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from ..engine import __version__
 from ..engine.assets import DEFAULT_HEAD
 from ..engine.flame.model import SHAPE_COUNT, FlameModel
+from ..motion.lids import blink_direction
 from ..motion.regions import region_grams
 from .bones import edit_bones
 from .handle import Head, find_head, head_of
 from .materials import add_uvs, face_materials, make_material, read_uvs
 from .names import (
+    BLINK_KEY,
     BONES,
     BUILT_KEY,
     HEAD_KEY,
@@ -77,7 +79,11 @@ def _remember(armature: Any, model: FlameModel) -> None:
     }
     shift = np.einsum("jv,vck->jck", model.J_regressor.astype(np.float64), model.expressiondirs)
     armature[SHIFT_KEY] = shift.ravel()
-    armature[REGIONS_KEY] = region_grams(model.expressiondirs, region_weights(model)).ravel()
+    gram = region_grams(model.expressiondirs, region_weights(model))
+    armature[REGIONS_KEY] = gram.ravel()
+    blink = blink_direction(model, gram)
+    if blink is not None:
+        armature[BLINK_KEY] = blink
     lips = find_lips(model)
     if lips is not None:
         armature[LIPS_KEY] = lips.as_dict()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..engine.flame.model import EXPRESSION_COUNT, SHAPE_COUNT
 from ..motion.regions import REGIONS, FaceChannels
-from .names import HEAD_KEY, IDENTITY_KEY, LIPS_KEY, REGIONS_KEY, ROLE_KEY, SHIFT_KEY
+from .names import BLINK_KEY, HEAD_KEY, IDENTITY_KEY, LIPS_KEY, REGIONS_KEY, ROLE_KEY, SHIFT_KEY
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,14 @@ class Head:
         return {} if stored is None else {name: list(stored[name]) for name in ("upper", "lower", "ring")}
 
     def face_channels(self) -> FaceChannels:
-        """What tuning has to know of the head; heads of earlier versions have no Gram matrices."""
-        stored = self.armature.get(REGIONS_KEY)
-        gram = None
-        if stored is not None and len(stored) == len(REGIONS) * EXPRESSION_COUNT**2:
-            gram = np.array(stored, np.float32).reshape(len(REGIONS), EXPRESSION_COUNT, EXPRESSION_COUNT)
-        return FaceChannels(tuple(self.expression_keys), gram)
+        """What tuning has to know of the head; heads of earlier versions know only their channels' names."""
+        gram = self._floats(REGIONS_KEY, (len(REGIONS), EXPRESSION_COUNT, EXPRESSION_COUNT))
+        return FaceChannels(tuple(self.expression_keys), gram, self._floats(BLINK_KEY, (EXPRESSION_COUNT,)))
+
+    def _floats(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+        """An array that the head keeps, or None where it has none of that size."""
+        stored = self.armature.get(name, ())
+        return np.array(stored, np.float32).reshape(shape) if len(stored) == prod(shape) else None
 
 
 def find_head(context: Any) -> Head | None:

@@ -13,6 +13,7 @@ ROOT, JAW = 0, 2
 HEAD_KEY = "artalk_head"  # on the armature object: dict of name, path, sha256, version, expression_keys
 SHIFT_KEY = "artalk_joint_shift"  # on the armature object: (5,3,100) float64, flat: metres of a joint per expression
 REGIONS_KEY = "artalk_regions"  # on the armature object: (3,100,100) float32, flat: Gram matrices of the regions
+BLINK_KEY = "artalk_blink"  # on the armature object: (100,) float32 expressions that close the lids; or not there
 LIPS_KEY = "artalk_lips"  # on the armature object: dict of upper, lower (opposite vertices) and ring
 IDENTITY_KEY = "artalk_identity"  # on the armature object: (300,) float64 that the head is to have
 BUILT_KEY = "artalk_identity_in_mesh"  # on the armature object: (300,) float64 that mesh and joints have

@@ -39,7 +39,7 @@ class ArtalkHeadSettings(bpy.types.PropertyGroup):
         except EngineError as error:
             problem = str(error)
         else:
-            self.checked = _UNCHECKED
+            forget_check(self.id_data)
 
     # not animatable: the shape is in the basis, which keys can't reach
     first: bpy.props.FloatVectorProperty(
@@ -55,8 +55,17 @@ class ArtalkHeadSettings(bpy.types.PropertyGroup):
 
 def forget_check(armature: bpy.types.Object) -> None:
     """After the head's shape was changed."""
+    global problem
+    problem = ""
     if hasattr(armature, "artalk_face"):
         armature.artalk_face.checked = _UNCHECKED
+
+
+def accuracy(face: ArtalkHeadSettings) -> str:
+    """What checking the head gave, for the panel."""
+    if face.checked < 0.0:
+        return "Distance from FLAME: not checked"
+    return f"Distance from FLAME: {1e6 * face.checked:.2f} µm at most"
 
 
 def register() -> None:

@@ -179,6 +179,7 @@ class ARTALK_OT_find_head_file(_AsksForFile, _HeadOperator, bpy.types.Operator):
 
     def run(self, head: Head, context: bpy.types.Context) -> set[str]:
         point_to(head, bpy.path.abspath(self.filepath))
+        settings.problem = ""
         return {"FINISHED"}
 
 
@@ -226,12 +227,18 @@ CLASSES = (
 
 
 def register() -> None:
+    from ..ui import head_panel  # which draws these operators
+
     settings.register()
     for operator in CLASSES:
         bpy.utils.register_class(operator)
+    head_panel.register()
 
 
 def unregister() -> None:
+    from ..ui import head_panel
+
+    head_panel.unregister()
     for operator in reversed(CLASSES):
         bpy.utils.unregister_class(operator)
     settings.unregister()
