@@ -33,6 +33,21 @@ def strip_span(strip: Any) -> StripSpan:
                      strip.frame_offset_start + strip.animation_offset_start)
 
 
+@dataclass(frozen=True)
+class Retiming:
+    """A strip's retiming keys in scene frames, and 1 where the last one lies on the content's last frame, else 0."""
+
+    keys: tuple[float, ...]
+    last_inside: int
+
+
+def retiming(strip: Any) -> Retiming:
+    """4.5 puts the last key on the last frame of the content, 5.2 behind it; the strip's length tells which."""
+    keys = tuple(float(key.timeline_frame) for key in strip.retiming_keys)
+    length = strip.content_duration if hasattr(strip, "content_duration") else strip.frame_duration
+    return Retiming(keys, int(round(length - (keys[-1] - keys[0])) > 0) if keys else 0)
+
+
 def set_strip_length(strip: Any, frames: int) -> None:
     """Moves the right handle so that the strip lasts `frames`."""
     if hasattr(strip, "right_handle"):

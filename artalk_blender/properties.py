@@ -1,28 +1,96 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings that belong to a scene. No logic."""
+"""Settings that belong to a scene: how takes are tuned and keyed. No logic."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
-from .motion.process import ProcessSettings
+from .motion.process import RANGES, ProcessSettings
+from .motion.timing import EXACT, NECK_BONE, OFF, ROOT_BONE, SHARED, WHOLE, Keying
+
+_MODES = (
+    (EXACT, "Exact", "A key for every frame of the motion where it belongs in time, between scene frames if need be"),
+    (WHOLE, "Whole Frames", "Keys on whole scene frames only; the motion is resampled, closed lips are kept"),
+)
+_TARGETS = (
+    (ROOT_BONE, "Root", "The bone “root” turns with the head, as in FLAME"),
+    (NECK_BONE, "Neck", "The bone “neck” turns with the head, the shoulders stay"),
+    (SHARED, "Shared", "Root and neck share the head's turning"),
+    (OFF, "Off", "Root and neck are left alone, for your own animation"),
+)
+
+
+def _gain(name: str, field: str, description: str) -> Any:
+    """A factor: 1 as generated, 0 still."""
+    low, high = RANGES[field]
+    return bpy.props.FloatProperty(name=name, default=1.0, min=low, max=high, soft_max=2.0, description=description)
 
 
 class ArtalkSceneSettings(bpy.types.PropertyGroup):
-    """How a new take is keyed."""
+    """How a new take is keyed, and how one is tuned; names as in ProcessSettings and Keying."""
 
-    head_gain: bpy.props.FloatProperty(
-        name="Head Motion", default=1.0, min=0.0, soft_max=2.0, max=5.0,
-        description="How much the head moves: 1 as generated, 0 holds it still",
-    )
     smooth: bpy.props.BoolProperty(
         name="Smooth", default=True, description="Take the jitter out of the motion, as the published model does",
+    )
+    smoothing: bpy.props.FloatProperty(
+        name="More Smoothing", default=0.0, min=RANGES["smoothing"][0], max=RANGES["smoothing"][1], soft_max=0.2,
+        subtype="TIME_ABSOLUTE", unit="TIME_ABSOLUTE", step=1, precision=3,
+        description="Smooth the motion further, over about so many seconds; quick syllables get softer",
+    )
+    intensity: _gain("Intensity", "intensity", "How much all of it moves: 1 as generated, 0 is the resting face")
+    lips: _gain("Lips and Jaw", "lips", "How much lips and jaw move: 1 as generated")
+    cheeks: _gain("Cheeks", "cheeks", "How much cheeks and nose move: 1 as generated")
+    brows: _gain("Brows and Lids", "brows", "How much brows and eyelids move: 1 as generated")
+    head_gain: _gain("Head Motion", "head_gain", "How much the head turns: 1 as generated, 0 holds it still")
+    jaw_gain: _gain("Jaw", "jaw_gain", "How far the jaw opens, within Lips and Jaw: 1 as generated")
+    offset_ms: bpy.props.FloatProperty(
+        name="Sync Offset", default=0.0, min=RANGES["offset_ms"][0], max=RANGES["offset_ms"][1],
+        soft_min=-200.0, soft_max=200.0, step=100, precision=0,
+        description="Milliseconds by which the face comes later than the sound (earlier, if negative)",
+    )
+    silence_gate: bpy.props.FloatProperty(
+        name="Rest in Pauses", default=0.0, min=0.0, max=1.0, subtype="FACTOR",
+        description="How far lips and jaw come to rest where nobody speaks: 0 as generated, 1 closed and still",
+    )
+    blinks: bpy.props.FloatProperty(
+        name="Blinks", default=0.0, min=RANGES["blinks"][0], max=RANGES["blinks"][1], step=100, precision=0,
+        description="About so many blinks a minute are wanted (people: 12 to 20); 0 leaves them as generated",
+    )
+    blink_seed: bpy.props.IntProperty(
+        name="Blink Seed", default=0, min=0, description="Another number, other moments to blink",
+    )
+    clamp: bpy.props.BoolProperty(
+        name="Sane Range", default=True, description="Bend what no face can do back into what faces do",
+    )
+    mode: bpy.props.EnumProperty(
+        name="Keys", items=_MODES, default=EXACT, description="Where in time the keys lie",
+    )
+    head: bpy.props.EnumProperty(
+        name="Head Turns", items=_TARGETS, default=ROOT_BONE, description="Which bones turn with the head",
+    )
+    neck_share: bpy.props.FloatProperty(
+        name="Neck's Share", default=0.5, min=0.0, max=1.0, subtype="FACTOR",
+        description="How much of the head's turning the neck takes, where it is shared; the root takes the rest",
     )
 
 
 def process_settings(scene: bpy.types.Scene) -> ProcessSettings:
-    """The scene's settings as plain data."""
-    return ProcessSettings(smooth=scene.artalk.smooth, head_gain=scene.artalk.head_gain)
+    """The scene's tuning as plain data."""
+    return ProcessSettings(**{name: getattr(scene.artalk, name) for name in ProcessSettings.__dataclass_fields__})
+
+
+def keying(scene: bpy.types.Scene) -> Keying:
+    """The scene's keying as plain data."""
+    return Keying(**{name: getattr(scene.artalk, name) for name in Keying.__dataclass_fields__})
+
+
+def show_settings(scene: bpy.types.Scene, *settings: ProcessSettings | Keying) -> None:
+    """Puts a take's tuning or keying into the scene's settings, where it is seen and changed."""
+    for one in settings:
+        for name, value in one.as_dict().items():
+            setattr(scene.artalk, name, value)
 
 
 def register() -> None:

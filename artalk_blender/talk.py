@@ -24,6 +24,7 @@ from .engine.files import check_writable, read_style
 from .engine.flame.file import read_flame
 from .errors import ArtalkError
 from .head.build import Head, build_head
+from .motion.gate import loudness
 from .motion.timing import last_frame
 from .render import can_draw, choose_mp4, movie_sound_rate, render_movie, start_trial, use_cycles
 from .scene import FIRST_FRAME, new_talk_file, set_the_stage
@@ -119,8 +120,9 @@ def _key(options: TalkOptions, scene: Any, head: Head, samples: np.ndarray, requ
         audio_sha256=hashlib.sha256(options.speech.read_bytes()).hexdigest(),
         model_name=str(request.result.get("model", "")), model_sha256=str(request.result.get("sha256", "")),
         style=options.style.name if options.style else "",
+        strip={"start": FIRST_FRAME / rate, "end": FIRST_FRAME / rate + seconds, "offset": 0.0, "speed": 1.0},
     )
-    new_take(head, request.motion, FIRST_FRAME, rate, provenance)
+    new_take(head, request.motion, FIRST_FRAME, rate, provenance, loudness=loudness(samples))
     choose_mp4(scene, (options.video or options.out.with_suffix(".mp4")).name, sound_rate)
     scene.frame_set(FIRST_FRAME)
 

@@ -24,19 +24,23 @@ def owners(head: Head) -> tuple[tuple[str, Any], ...]:
     return (KEY, head.shape_keys), (OBJECT, head.armature)
 
 
-def check_editable(head: Head) -> None:
-    """Raises ArtalkError where an Action can't be put on the head, or would not be seen there."""
+def check_changeable(head: Head) -> None:
+    """Raises ArtalkError where another Action can't be put on the head."""
     for _, owner in owners(head):
         if owner.library is not None:
             raise ArtalkError(f"“{owner.name}” is linked from another file and can't be animated here.",
                               "Make a library override of the head with its mesh (Object > Library Override).")
-        data = owner.animation_data
-        if data is None:
-            continue
-        if data.use_tweak_mode:
+        if owner.animation_data is not None and owner.animation_data.use_tweak_mode:
             raise ArtalkError(f"An NLA strip of “{owner.name}” is being tweaked.",
                               "Leave tweak mode in the Nonlinear Animation editor (Tab).")
-        solo = next((track for track in data.nla_tracks if track.is_solo), None)
+
+
+def check_editable(head: Head) -> None:
+    """Raises ArtalkError where an Action can't be put on the head, or would not be seen there."""
+    check_changeable(head)
+    for _, owner in owners(head):
+        tracks = owner.animation_data.nla_tracks if owner.animation_data is not None else ()
+        solo = next((track for track in tracks if track.is_solo), None)
         if solo is not None:
             raise ArtalkError(f"The NLA track “{solo.name}” of “{owner.name}” plays solo, so a take would not be seen.",
                               "Switch its star off in the Nonlinear Animation editor.")

@@ -29,6 +29,7 @@ from . import assign
 from .channels import channels_of
 from .fcurves import KEY, OBJECT, Channel, remove_curves, slot_of, write_channels
 from .mouth import mouth_of
+from .nla import remove_strips
 from .simplify import Bound, Simplification, simplify_curves
 from .take_data import (
     LOUDNESS_KEY,
@@ -276,18 +277,18 @@ def remove_take(action: Any) -> None:
         raise ArtalkError(f"The take “{action.name}” is linked from another file.", "Remove it there.")
     before, places = before_of(action), curves_of(action)
     users = assign.users_of(action)
+    layered = {owner for owner, _, _ in assign.strips_of(action)}
     heads = {head.armature.name: head for head in map(head_of, bpy.data.objects) if head is not None}
-    for head in heads.values():
-        if any(owner in users for _, owner in assign.owners(head)):
-            assign.check_editable(head)
-            _restore(head, action, before, places)
+    concerned = [head for head in heads.values()
+                 if any(owner in users or owner in layered for _, owner in assign.owners(head))]
+    for head in concerned:
+        assign.check_changeable(head)
+    remove_strips(action)
+    for head in concerned:
+        _restore(head, action, before, places)
     for owner in users:  # whatever else it was put on by hand
         if owner.animation_data.action == action:
             owner.animation_data.action = None
-    for owner, track, strip in assign.strips_of(action):
-        track.strips.remove(strip)
-        if not track.strips and track.name.startswith(action.name):
-            owner.animation_data.nla_tracks.remove(track)
     bpy.data.actions.remove(action)
 
 

@@ -15,19 +15,25 @@ from numpy.typing import NDArray
 
 from .. import compat
 from ..errors import ArtalkError
-from ..motion.timing import frame_to_seconds
-from .samples import cut, read_sound
+from ..motion.timing import TimeMap, frame_to_seconds
+from .samples import SAMPLE_RATE, cut, read_sound
 
 
 @dataclass(frozen=True)
 class StripAudio:
-    """What a strip sounds like: samples (N,) float32 at 16 kHz from scene frame `start_frame` on."""
+    """What of a sound a strip lets hear: samples (N,) float32 at 16 kHz, as recorded, whatever speed they play at.
+
+    `times` says where in the scene each second of them is heard, the first at `start_frame`. `facts` are the strip's
+    start and end in the scene and the first sample's offset in the file, in seconds, and its speed.
+    """
 
     samples: NDArray[np.float32]
     start_frame: float
     name: str
     path: str
     sha256: str
+    times: TimeMap
+    facts: dict[str, float]
 
 
 def scene_rate(scene: Any) -> float:
@@ -57,19 +63,37 @@ def find_sound_strip(context: Any) -> Any:
 def read_strip(strip: Any, scene: Any) -> StripAudio:
     """The part of the strip's sound that is heard, trimmed as the strip is; its volume does not matter.
 
-    Raises ArtalkError for a sound that can't be read.
+    A strip at another speed is followed: the sound is read as it was recorded, and `times` has the speed. Raises
+    ArtalkError for a sound that can't be read, and for a strip that is retimed in parts, of which Blender tells
+    where they begin, but not how fast they are.
     """
-    if len(strip.retiming_keys):
-        raise ArtalkError(f"The strip “{strip.name}” is retimed, which can't be followed yet.",
-                          "Clear its retiming, or mix it down to a new sound.")
+    if len(strip.retiming_keys) > 2:
+        raise ArtalkError(f"The strip “{strip.name}” is retimed in parts, and Blender doesn't say how fast each is.",
+                          "Cut it where the speed changes, or mix it down to a new sound.")
     rate = scene_rate(scene)
     span = compat.strip_span(strip)
     samples, sha256 = _read_data_block(strip.sound)
-    # sound_offset shifts the content against the strip: positive starts it later
-    offset = frame_to_seconds(span.offset, rate) - strip.sound_offset
-    heard = cut(samples, offset, frame_to_seconds(span.end - span.start, rate))
+    speed = _speed(strip, len(samples) / SAMPLE_RATE * rate)
+    # sound_offset shifts the content against the strip, in the scene's time: positive starts it later
+    offset = speed * (frame_to_seconds(span.offset, rate) - strip.sound_offset)
+    heard = cut(samples, offset, speed * frame_to_seconds(span.end - span.start, rate))
     path = strip.sound.filepath
-    return StripAudio(heard, span.start, Path(path).stem or strip.name, path, sha256)
+    facts = {"start": frame_to_seconds(span.start, rate), "end": frame_to_seconds(span.end, rate),
+             "offset": offset, "speed": speed}
+    return StripAudio(heard, span.start, Path(path).stem or strip.name, path, sha256,
+                      TimeMap.steady(span.start, rate, speed), facts)
+
+
+def _speed(strip: Any, frames: float) -> float:
+    """How fast a strip plays a sound of so many scene frames: over its two retiming keys it plays all of it."""
+    retiming = compat.retiming(strip)
+    if not retiming.keys:
+        return 1.0
+    length = retiming.keys[-1] - retiming.keys[0]
+    content = max(1, round(frames)) - retiming.last_inside
+    if length <= 0 or content <= 0:
+        raise ArtalkError(f"The strip “{strip.name}” has no length.", "Clear its retiming.")
+    return content / length
 
 
 def _read_data_block(sound: Any) -> tuple[NDArray[np.float32], str]:

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import bpy
 
 from .. import compat
+from ..animation.assign import check_editable
 from ..animation.takes import Provenance, new_take
 from ..audio.strip import find_sound_strip, read_strip, scene_rate
 from ..errors import ArtalkError
 from ..head.handle import find_head, head_of
+from ..motion.gate import loudness
 from ..preferences import read_preferences
-from ..properties import process_settings
+from ..properties import keying, process_settings
 from ..worker.client import Request, WorkerClient
 from ..worker.job import ModalJob, is_busy, shared_client
 
@@ -50,12 +54,14 @@ class ARTALK_OT_generate_motion(ModalJob, bpy.types.Operator):
     def start(self, context: bpy.types.Context) -> tuple[WorkerClient, Request]:
         """Takes from the scene all that the job needs, and asks the worker."""
         sequencer = compat.sequencer_scene(context)
+        check_editable(find_head(context))
         audio = read_strip(find_sound_strip(context), sequencer)
         self._rate = scene_rate(context.scene)
-        self._start_frame = audio.start_frame * self._rate / scene_rate(sequencer)
+        self._times = audio.times.scaled(self._rate / scene_rate(sequencer))
         self._armature = find_head(context).armature.name
-        self._settings = process_settings(context.scene)
-        self._audio = (audio.name, audio.path, audio.sha256)
+        self._tuning = process_settings(context.scene), keying(context.scene)
+        self._provenance = Provenance(audio.name, audio.path, audio.sha256, strip=audio.facts)
+        self._loudness = loudness(audio.samples)
         preferences = read_preferences(context)
         client = shared_client(preferences.engine_python)
         return client, client.generate(audio.samples, preferences.model)
@@ -65,10 +71,11 @@ class ARTALK_OT_generate_motion(ModalJob, bpy.types.Operator):
         head = head_of(bpy.data.objects.get(self._armature))
         if head is None:
             raise ArtalkError(f"The head “{self._armature}” is gone.", "Add it again and generate once more.")
-        name, path, sha256 = self._audio
-        provenance = Provenance(name, path, sha256, str(request.result.get("model", "")),
-                                str(request.result.get("sha256", "")))
-        take = new_take(head, request.motion, self._start_frame, self._rate, provenance, self._settings)
+        provenance = replace(self._provenance, model_name=str(request.result.get("model", "")),
+                             model_sha256=str(request.result.get("sha256", "")))
+        settings, keys = self._tuning
+        take = new_take(head, request.motion, self._times.frames[0], self._rate, provenance, settings, keys,
+                        self._loudness, self._times)
         self.report({"INFO"}, f"Keyed {len(request.motion)} frames as “{take.name}”.")
 
 

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tune, simplify, switch, copy, rename and remove takes. None of it asks the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from ..animation.nla import push_take
+from ..animation.takes import (
+    Bound,
+    duplicate_take,
+    is_take,
+    play_take,
+    remove_take,
+    rename_take,
+    retune,
+    settings_of,
+    simplify_take,
+)
+from ..errors import ArtalkError, EngineError
+from ..head.handle import Head, find_head
+from ..motion.process import ProcessSettings
+from ..properties import keying, process_settings, show_settings
+
+
+def playing_take(head: Head | None) -> Any:
+    """The take that plays on a head, or None."""
+    for owner in (head.shape_keys, head.armature) if head is not None else ():
+        action = owner.animation_data.action if owner.animation_data is not None else None
+        if is_take(action):
+            return action
+    return None
+
+
+class _TakeOperator:
+    """What operators on takes share: the take that is meant, and one sentence where it does not work."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    take: bpy.props.StringProperty(
+        name="Take", options={"SKIP_SAVE"}, description="Name of the take's Action; empty: the one that the head plays",
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = take_reason(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        head = find_head(context)
+        try:
+            action = bpy.data.actions.get(self.take) if self.take else playing_take(head)
+            if action is None:
+                raise ArtalkError(f"There is no take “{self.take}”." if self.take else "The head plays no take.",
+                                  "Choose one of the list, or generate one.")
+            self.run(context, action, head)
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+        raise NotImplementedError
+
+    def say_where(self, action: Any, result: Any, done: str) -> None:
+        """An edited take stays as it is: says that another one has come in its place."""
+        if result == action:
+            self.report({"INFO"}, f"{done} “{result.name}”.")
+        else:
+            self.report({"WARNING"}, f"“{action.name}” was edited by hand and stays as it is. {done} a copy, "
+                                     f"“{result.name}”.")
+
+
+def take_reason(context: bpy.types.Context) -> str:
+    """Why nothing can be done with takes now, in one sentence; empty when it can."""
+    if not any(map(is_take, bpy.data.actions)):
+        return "There is no take yet; Generate Motion makes one"
+    return ""
+
+
+class ARTALK_OT_retune_take(_TakeOperator, bpy.types.Operator):
+    """Make the take's keys again with these settings, without the model; edited keys stay, in the take as it was"""
+
+    bl_idname = "artalk.retune_take"
+    bl_label = "Apply to Take"
+
+    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+        settings, keys = process_settings(context.scene), keying(context.scene)
+        self.say_where(action, retune(action, settings, keys, _owner(action, head)), "Tuned")
+
+
+class ARTALK_OT_reset_tuning(_TakeOperator, bpy.types.Operator):
+    """Set the tuning back to how the model made the motion, for the take and for the settings above"""
+
+    bl_idname = "artalk.reset_tuning"
+    bl_label = "Reset Tuning"
+
+    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+        result = retune(action, ProcessSettings(), None, _owner(action, head))
+        show_settings(context.scene, ProcessSettings())
+        self.say_where(action, result, "Reset")
+
+
+class ARTALK_OT_simplify_take(_TakeOperator, bpy.types.Operator):
+    """Take out keys as far as nobody sees it, so that the rest can be edited; closed lips stay closed"""
+
+    bl_idname = "artalk.simplify_take"
+    bl_label = "Simplify Take"
+
+    millimetres: bpy.props.FloatProperty(
+        name="Millimetres", default=0.1, min=0.001, max=10.0, precision=3,
+        description="How far the lips may be off; twice that for the rest of the face",
+    )
+    degrees: bpy.props.FloatProperty(
+        name="Degrees", default=0.1, min=0.001, max=10.0, precision=3, description="How far head and jaw may be off",
+    )
+
+    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+        bound = Bound(self.millimetres, self.degrees)
+        result, found = simplify_take(action, bound, _owner(action, head))
+        self.say_where(action, result, f"{found.keys_after} of {found.keys_before} keys are left, at most "
+                                       f"{found.millimetres:.3f} mm and {found.degrees:.3f}° off, in")
+
+
+class ARTALK_OT_use_take(_TakeOperator, bpy.types.Operator):
+    """Let the head play this take, and show how it is tuned"""
+
+    bl_idname = "artalk.use_take"
+    bl_label = "Use Take"
+
+    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+        if not is_take(action):
+            raise ArtalkError(f"“{action.name}” is no take of ARTalk.", "Choose one that Generate Motion made.")
+        if head is None:
+            raise ArtalkError("There is no head to play the take.", "Select one.")
+        settings = settings_of(action)
+        play_take(action, head)
+        show_settings(context.scene, *settings)
+
+
+class ARTALK_OT_duplicate_take(_TakeOperator, bpy.types.Operator):
+    """Copy the take, to tune or edit it in another way; the head goes on playing the first"""
+
+    bl_idname = "artalk.duplicate_take"
+    bl_label = "Duplicate Take"
+
+    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+        self.report({"INFO"}, f"Made “{duplicate_take(action).name}”.")
+
+
+class ARTALK_OT_rename_take(_TakeOperator, bpy.types.Operator):
+    """Give the take another name"""
+
+    bl_idname = "artalk.rename_take"
+    bl_label = "Rename Take"
+
+    name: bpy.props.StringProperty(name="Name", description="The new name")
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        action = bpy.data.actions.get(self.take) or playing_take(find_head(context))
+        self.name = action.name if action is not None else ""
+        return context.window_manager.invoke_props_dialog(self)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        self.layout.prop(self, "name")
+
+    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+        rename_take(action, self.name)
+
+
+class ARTALK_OT_remove_take(_TakeOperator, bpy.types.Operator):
+    """Delete the take with its NLA strips, and nothing else; what the head played before it plays again"""
+
+    bl_idname = "artalk.remove_take"
+    bl_label = "Remove Take"
+
+    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+        name = action.name
+        remove_take(action)
+        self.report({"INFO"}, f"Removed “{name}”.")
+
+
+class ARTALK_OT_push_take_to_nla(_TakeOperator, bpy.types.Operator):
+    """Move the take that the head plays into NLA tracks, for face and bones, on top of those that are there"""
+
+    bl_idname = "artalk.push_take_to_nla"
+    bl_label = "Push Take to NLA"
+
+    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+        if head is None:
+            raise ArtalkError("There is no head that plays the take.", "Select one.")
+        push_take(action, head)
+
+
+def _owner(action: Any, head: Head | None) -> Head | None:
+    """The head to tune a take on: the selected one if it plays it; else the take finds its own."""
+    return head if playing_take(head) == action else None
+
+
+CLASSES = (
+    ARTALK_OT_retune_take, ARTALK_OT_reset_tuning, ARTALK_OT_simplify_take, ARTALK_OT_use_take,
+    ARTALK_OT_duplicate_take, ARTALK_OT_rename_take, ARTALK_OT_remove_take, ARTALK_OT_push_take_to_nla,
+)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
