@@ -46,7 +46,7 @@ class ArtalkSceneSettings(bpy.types.PropertyGroup):
     head_gain: _gain("Head Motion", "head_gain", "How much the head turns: 1 as generated, 0 holds it still")
     jaw_gain: _gain("Jaw", "jaw_gain", "How far the jaw opens, within Lips and Jaw: 1 as generated")
     offset_ms: bpy.props.FloatProperty(
-        name="Sync Offset", default=0.0, min=RANGES["offset_ms"][0], max=RANGES["offset_ms"][1],
+        name="Sync Offset (ms)", default=0.0, min=RANGES["offset_ms"][0], max=RANGES["offset_ms"][1],
         soft_min=-200.0, soft_max=200.0, step=100, precision=0,
         description="Milliseconds by which the face comes later than the sound (earlier, if negative)",
     )
@@ -55,7 +55,7 @@ class ArtalkSceneSettings(bpy.types.PropertyGroup):
         description="How far lips and jaw come to rest where nobody speaks: 0 as generated, 1 closed and still",
     )
     blinks: bpy.props.FloatProperty(
-        name="Blinks", default=0.0, min=RANGES["blinks"][0], max=RANGES["blinks"][1], step=100, precision=0,
+        name="Blinks a Minute", default=0.0, min=RANGES["blinks"][0], max=RANGES["blinks"][1], step=100, precision=0,
         description="About so many blinks a minute are wanted (people: 12 to 20); 0 leaves them as generated",
     )
     blink_seed: bpy.props.IntProperty(

@@ -31,7 +31,7 @@ from .errors import EngineError
 from .flame.pickle_arrays import read_pickle_arrays
 from .flame_tables import Parts, find, read_table
 from .npz_file import UNREADABLE, read_npy, read_npz
-from .rotations import chained, continuous, resample
+from .rotations import chained, continuous, slerp
 from .torch_zip import read_torch_file
 
 FPS = 25.0
@@ -186,7 +186,7 @@ def _at_25(parts: Parts, path: Path, digest: str, mirrored: bool, notes: list[st
 
     def turned(value: NDArray[np.float64]) -> NDArray[np.float32]:
         if places is not None:
-            value = np.concatenate([resample(value[:, i : i + 3], places) for i in range(0, value.shape[1], 3)], 1)
+            value = np.concatenate([slerp(value[:, i : i + 3], places) for i in range(0, value.shape[1], 3)], 1)
         return value.astype(np.float32)
 
     expression = parts.expression

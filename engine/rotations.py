@@ -72,17 +72,19 @@ def from_matrices(matrices: NDArray[np.floating[Any]]) -> Floats:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def resample(axis_angle: NDArray[np.floating[Any]], places: NDArray[np.floating[Any]]) -> Floats:
-    """Rotations (N,3) of (T,3) at fractional frames `places` (N,): the short way round at an even speed (slerp)."""
+def slerp(axis_angle: NDArray[np.floating[Any]], places: NDArray[np.floating[Any]]) -> Floats:
+    """Rotations (N,3) of (T,3) at fractional frames `places` (N,): the short way round at an even speed.
+
+    Written with the turn that is nearest to the frame before, so that angles beyond half a turn stay continuous.
+    """
     quaternions = to_quaternions(axis_angle)
     before = np.clip(np.floor(places).astype(np.int64), 0, max(len(quaternions) - 2, 0))
     after = np.minimum(before + 1, len(quaternions) - 1)
     share = (places - before)[:, None]
-    first, second = quaternions[before], quaternions[after]
-    cosine = (first * second).sum(1, keepdims=True)
-    second, cosine = np.where(cosine < 0, -second, second), np.minimum(np.abs(cosine), 1.0)
-    angle = np.arccos(cosine)
-    sine = np.maximum(np.sin(angle), 1e-12)
-    close = angle < 1e-6
-    blended = np.where(close, 1 - share, np.sin((1 - share) * angle) / sine) * first
-    return continuous(to_axis_angle(blended + np.where(close, share, np.sin(share * angle) / sine) * second))
+    start, end = quaternions[before], quaternions[after]
+    end = np.where((start * end).sum(1, keepdims=True) < 0, -end, end)
+    # atan2 of chord lengths keeps its precision for the small steps that motion is made of
+    angle = 2.0 * np.arctan2(np.linalg.norm(end - start, axis=1), np.linalg.norm(end + start, axis=1))[:, None]
+    back = 1.0 - share
+    mixed = back * np.sinc(back * angle / np.pi) * start + share * np.sinc(share * angle / np.pi) * end
+    return continuous(to_axis_angle(mixed / np.sinc(angle / np.pi)))    # np.sinc(x / pi) is sin(x)/x

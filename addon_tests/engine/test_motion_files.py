@@ -50,7 +50,7 @@ def test_rotations_agree_with_scipy() -> None:
     assert np.abs((chained.inv() * theirs[:250] * theirs[250:]).magnitude()).max() < 1e-7
     places = np.linspace(0, 499, 1000)
     slerp = Slerp(np.arange(500), theirs)(places)
-    found = Rotation.from_rotvec(rotations.resample(vectors, places))
+    found = Rotation.from_rotvec(rotations.slerp(vectors, places))
     assert np.abs((found.inv() * slerp).magnitude()).max() < 1e-6
 
 

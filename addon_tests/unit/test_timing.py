@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from artalk_blender.engine.rotations import slerp
 
 from artalk_blender.motion.process import axis_angle_to_quaternions
 from artalk_blender.motion.resample import to_whole_frames
-from artalk_blender.motion.rotations import slerp, turn_between
+from artalk_blender.motion.rotations import turn_between
 from artalk_blender.motion.timing import Keying, TimeMap, last_frame, motion_frames, split_rate
 
 

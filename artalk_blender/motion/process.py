@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.rotations import to_quaternions
 from ..engine.smoothing import smooth_motion
 from ..errors import ArtalkError
 from .blinks import add_blinks
@@ -167,10 +168,7 @@ def axis_angle_to_quaternions(axis_angle: NDArray[np.floating[Any]]) -> NDArray[
     q and -q are the same rotation, but half-way between them lies none: without the continuous sign a bone
     would spin through its F-curves. The first frame has w >= 0.
     """
-    vector = np.asarray(axis_angle, np.float64)
-    half = 0.5 * np.linalg.norm(vector, axis=1)
-    # sin(half)/(2*half) without a division by zero: np.sinc(x) is sin(pi x)/(pi x)
-    quaternions = np.concatenate([np.cos(half)[:, None], 0.5 * np.sinc(half / np.pi)[:, None] * vector], 1)
+    quaternions = to_quaternions(axis_angle)
     if len(quaternions):
         step = np.sign((quaternions[1:] * quaternions[:-1]).sum(1))
         step[step == 0] = 1.0

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.rotations import slerp
 from .layout import CHANNELS, EXPRESSION, HEAD_ROTATION, JAW_POSE, MOTION_FPS
-from .rotations import slerp
 from .timing import TimeMap
 
 Floats = NDArray[np.float64]

@@ -8,24 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .process import axis_angle_to_quaternions
+from ..engine.rotations import multiply
 
 Floats = NDArray[np.float64]
-
-
-def slerp(rotation: NDArray[np.floating[Any]], places: Floats) -> Floats:
-    """Axis-angle (T,3) at 0, 1, 2, ... -> axis-angle (K,3) at `places`, on the great circles between the samples."""
-    quaternions = axis_angle_to_quaternions(rotation)
-    if len(quaternions) < 2:
-        return np.repeat(np.asarray(rotation[:1], np.float64), len(places), 0)
-    part = np.minimum(places.astype(np.int64), len(quaternions) - 2)
-    t = (places - part)[:, None]
-    start, end = quaternions[part], quaternions[part + 1]
-    # atan2 of chord lengths keeps its precision for the small steps that motion is made of
-    angle = 2.0 * np.arctan2(np.linalg.norm(end - start, axis=1), np.linalg.norm(end + start, axis=1))[:, None]
-    near = np.sinc(angle / np.pi)  # sin(angle)/angle
-    mixed = (start * (1.0 - t) * np.sinc(angle * (1.0 - t) / np.pi) + end * t * np.sinc(angle * t / np.pi)) / near
-    return quaternions_to_axis_angle(mixed)
 
 
 def quaternions_to_axis_angle(quaternions: NDArray[np.floating[Any]]) -> Floats:
@@ -38,16 +23,9 @@ def quaternions_to_axis_angle(quaternions: NDArray[np.floating[Any]]) -> Floats:
     return q[:, 1:] * scale[:, None]
 
 
-def product(left: Floats, right: Floats) -> Floats:
-    """Quaternions (T,4) of turning by `right`, then by `left`."""
-    w = left[:, :1] * right[:, :1] - (left[:, 1:] * right[:, 1:]).sum(1, keepdims=True)
-    vector = left[:, :1] * right[:, 1:] + right[:, :1] * left[:, 1:] + np.cross(left[:, 1:], right[:, 1:])
-    return np.concatenate([w, vector], 1)
-
-
 def turn_between(before: Floats, after: Floats) -> Floats:
     """The small rotations (T,3), radians, that lead from unit quaternions (T,4) to others; exact to the third order."""
-    turned = product(after, before * (1.0, -1.0, -1.0, -1.0))
+    turned = multiply(after, before * (1.0, -1.0, -1.0, -1.0))
     return 2.0 * turned[:, 1:] * np.where(turned[:, :1] < 0.0, -1.0, 1.0)
 
 
@@ -66,5 +44,5 @@ def euler_to_quaternions(angles: NDArray[np.floating[Any]], order: str) -> Float
         axis = "XYZ".index(letter)
         single = np.zeros((len(half), 4))
         single[:, 0], single[:, 1 + axis] = np.cos(half[:, axis]), np.sin(half[:, axis])
-        result = product(single, result)
+        result = multiply(single, result)
     return result
