@@ -31,7 +31,8 @@ def test_holds_the_extension_the_engine_and_the_assets_only(archive: Path) -> No
     names = set(zipfile.ZipFile(archive).namelist())
     assert {"__init__.py", "blender_manifest.toml", "LICENSE", "engine/worker.py", "engine/portable/__init__.py",
             "assets/default_head.npz", "assets/default_model.npz", "assets/demo_speech.wav"} <= names
-    assert not [name for name in names if "training" in name or "pycache" in name or "test" in name]
+    unwanted = ("training", "pycache", "addon_tests", "/test_")
+    assert not [name for name in names if any(word in f"/{name}" for word in unwanted)]
     assert archive.stat().st_size <= 40e6
 
 

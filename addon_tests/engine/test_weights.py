@@ -196,7 +196,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path):
 
 @pytest.mark.parametrize(("choice", "sentence"), [
     ({"device": "tpu"}, "no device “tpu”"), ({"precision": "fp8"}, "no precision “fp8”"),
-    ({"precision": "int8"}, "int8 is not offered"), ({"precision": "fp16"}, "fp16 is not offered"),
+    ({"precision": "int8"}, "int8 is not offered"), ({"precision": "fp16", "device": "cpu"}, "compute in fp16"),
     ({"precision": "bf16", "backend": "numpy"}, "fp32 only"), ({"backend": "jax"}, "no backend “jax”"),
     ({"device": "cuda", "backend": "numpy"}, "processor only"),
 ])
