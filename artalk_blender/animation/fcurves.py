@@ -112,28 +112,39 @@ def _set_all(keys: Any, name: str, value: int) -> None:
         keys.foreach_set(name, np.full(len(keys), value, np.uint8))
 
 
-def samples_at(curve: Any, frames: NDArray[np.float64], step: int) -> NDArray[np.float64]:
-    """What a curve evaluates to at `frames` (S,), which rise; fast where every `step`-th of them is one of its keys."""
+@dataclass(frozen=True)
+class Dense:
+    """The cubics between a curve's keys at (T,) frames: values and handles' values, (T-1,4), or None if they are not
+    all Bezier with handles at thirds of the way, so that time runs evenly along them."""
+
+    curve: Any
+    cubics: NDArray[np.float64] | None
+
+    def at(self, frames: NDArray[np.float64], piece: NDArray[np.int64], t: NDArray[np.float64],
+           width: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Values and slopes (per frame) at frames (S,), which lie at `t` of their `piece`, so many frames wide."""
+        if self.cubics is None:
+            values = np.array([self.curve.evaluate(frame) for frame in frames.tolist()])
+            return values, np.gradient(values, frames) if len(values) > 1 else np.zeros(len(values))
+        start, right, left, end = self.cubics.T[:, piece]
+        u = 1.0 - t
+        slopes = 3.0 / width * (u * u * (right - start) + 2.0 * u * t * (left - right) + t * t * (end - left))
+        return u**3 * start + 3.0 * u * t * (u * right + t * left) + t**3 * end, slopes
+
+
+def dense_curve(curve: Any, frames: NDArray[np.float64]) -> Dense:
+    """An F-curve to be sampled often, which has its keys at frames (T,), or elsewhere."""
     keys = curve.keyframe_points
     co, left, right = (np.empty((len(keys), 2), np.float32) for _ in range(3))
     for name, values in (("co", co), ("handle_left", left), ("handle_right", right)):
         keys.foreach_get(name, values.ravel())
-    x, y = co[:, 0].astype(np.float64), co[:, 1].astype(np.float64)
+    x = co[:, 0].astype(np.float64)
     third = np.diff(x) / 3.0
-    plain = (np.array_equal(frames[::step], x) and not len(curve.modifiers)
-             and _all(keys, "interpolation", _BEZIER)
-             and np.allclose(right[:-1, 0] - x[:-1], third, atol=0.01)  # only then is half-way in time half-way along
+    plain = (np.array_equal(frames, x) and not len(curve.modifiers) and _all(keys, "interpolation", _BEZIER)
+             and np.allclose(right[:-1, 0] - x[:-1], third, atol=0.01)
              and np.allclose(x[1:] - left[1:, 0], third, atol=0.01))
-    if not plain:
-        return np.array([curve.evaluate(frame) for frame in frames.tolist()])
-    result = np.empty(len(frames))
-    result[::step] = y
-    for part in range(1, step):
-        t = part / step
-        u = 1.0 - t
-        result[part::step] = (u**3 * y[:-1] + 3.0 * u * u * t * right[:-1, 1] + 3.0 * u * t * t * left[1:, 1]
-                              + t**3 * y[1:])
-    return result
+    cubics = np.stack([co[:-1, 1], right[:-1, 1], left[1:, 1], co[1:, 1]], 1).astype(np.float64)
+    return Dense(curve, cubics if plain else None)
 
 
 def slot_of(action: Any, kind: str) -> Any:

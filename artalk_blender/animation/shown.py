@@ -2,8 +2,8 @@
 """What a head shows of its F-curves, and how far another version of them is from that.
 
 The bound is on what is seen: how far the lips go astray in the head's own frame, how far the rest of the face (twice
-that), and by what angle head and jaw are turned wrongly. Where the lips touch, half of it holds, so that their gap
-stays within the bound and closures survive.
+that), and by what angle head and jaw are turned wrongly. Where the lips touch, their gap is within the bound as well,
+so that closures survive.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _FACE = 2.0  # times the lips' bound for the rest of the face
-_MARGIN = 0.96  # of the bound at the points looked at, for all those between them
+_MARGIN = 0.87  # of the bound at the points looked at, for all those between them
 _MOST_MOVED = 3  # vertices of the lips and of all others, that each expression moves most, stand for them
-_LIP_POINTS = 40  # and so many all around the mouth
+_LIP_POINTS = 32  # and so many all around the mouth
 _AT_ONCE = 2048  # rows
+_WORST = 0.7  # of the largest error to first order: the largest true one is not below it
 _JAW = BONES[JAW]
 _TURN = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}  # else rotation_euler
 
@@ -52,15 +53,17 @@ class Shown:
         self.lips = np.arange(len(self.points.rest)) < len(lips) if len(lips) else np.ones(len(face), bool)
         self.allowed = np.where(self.lips, 1.0, _FACE) * metres * _MARGIN
         self.mouth = mouth_of(head)
-        self.weight = np.ones(len(values))  # grows where first order is not enough
-        self.strict = np.ones(len(values))  # 2 where the lips touch
         self.contacts = np.zeros(0, np.int64)
-        if self.mouth is not None:
-            self.aperture = self.mouth.aperture(self._motion(values))
-            self.contacts = closures(self.aperture)
-            self.strict[self.contacts] = 2.0
+        self.touching = np.zeros(len(values), np.float32)
         self.spread, self.jaw = self._linear()
         self.tolerance = self._tolerances()
+
+    def mind_contacts(self) -> None:
+        """Bounds the lips' gap too from now on, where they touch."""
+        if self.mouth is not None:
+            self.aperture = self.mouth.aperture(self._motion(self.values))
+            self.contacts = closures(self.aperture)
+            self.touching[self.contacts] = 1.0
 
     def _choose(self, head: Head, offsets: NDArray[np.float32]) -> tuple[Ints, Ints]:
         """Vertices that stand for the lips, and for the rest of the face."""
@@ -76,13 +79,15 @@ class Shown:
         around = ring[:: max(1, len(ring) // _LIP_POINTS)]
         inner = [lip_vertices(head, "upper"), lip_vertices(head, "lower")]
         lips = np.unique(np.concatenate([most_moved(ring), around, *inner]))
+        self.inner = [np.searchsorted(lips, vertices) for vertices in inner]
         others = np.setdiff1d(np.arange(offsets.shape[1]), ring)
         return lips, np.unique(most_moved(others))
 
     def _linear(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Errors of channels (C,3N), and of the jaw's turning (3,3N), to displacements as parts of what is allowed.
+        """Errors of channels (C,3N+1), and of the jaw's turning (3,3N+1), to displacements as parts of what is allowed.
 
-        Small ones, to first order; the jaw's lever is that of the face at rest. All x come first, then y, then z.
+        Small ones, to first order; the jaw's lever is that of the face at rest. All x come first, then y, then z, and
+        at last the gap between the lips.
         """
         spread = np.zeros((self.values.shape[1], 3, len(self.points.rest)))
         for index, path in enumerate(self.names):
@@ -95,14 +100,18 @@ class Shown:
                 spread[column, axis] = self.points.jaw_weight
         arm = self.points.rest - self.points.joint
         jaw = np.stack([(np.cross(axis, arm) * self.points.jaw_weight[:, None]).T for axis in np.eye(3)])
-        return ((spread / self.allowed).reshape(len(spread), -1).astype(np.float32),
-                (jaw / self.allowed).reshape(3, -1).astype(np.float32))
+        result = []
+        for moves in (spread, jaw):
+            upper, lower = (moves[:, 1, points] for points in self.inner)
+            gap = (upper - lower).sum(1) / (max(upper.shape[1], 1) * _MARGIN * self.metres)
+            result.append(np.column_stack([(moves / self.allowed).reshape(len(moves), -1), gap]).astype(np.float32))
+        return result[0], result[1]
 
     def _tolerances(self) -> Floats:
         """(C,) what each channel alone may be off by."""
-        reach = np.linalg.norm(self.spread.reshape(len(self.spread), 3, -1), axis=1).max(1, initial=0.0)
+        reach = np.linalg.norm(self.spread[:, :-1].reshape(len(self.spread), 3, -1), axis=1).max(1, initial=0.0)
         tolerance = np.where(reach > 0.0, 1.0 / np.maximum(reach, 1e-30), self.metres)
-        lever = float(np.linalg.norm(self.jaw.reshape(3, 3, -1), axis=1).max(initial=0.0))
+        lever = float(np.linalg.norm(self.jaw[:, :-1].reshape(3, 3, -1), axis=1).max(initial=0.0))
         for (path, index), column in self.columns.items():
             radians = self.radians
             if path.startswith(bone_path(_JAW, "")):
@@ -129,7 +138,7 @@ class Shown:
         moved = off.astype(np.float32) @ self.spread
         worst = np.zeros(len(rows))
         for bone in BONES:
-            turn = self._off_turn(bone, values, rows)
+            turn = self._off_turn(bone, values, rows, exact=False)
             if turn is None:
                 continue
             worst = np.maximum(worst, np.linalg.norm(turn, axis=1) / self.radians)
@@ -139,29 +148,27 @@ class Shown:
             shift = [off[:, self.columns[path, axis]] for axis in range(3) if (path, axis) in self.columns]
             if shift:
                 worst = np.maximum(worst, np.linalg.norm(shift, axis=0) / self.metres)
-        if moved.shape[1]:
-            moved *= moved
-            count = len(self.points.rest)
-            far = moved[:, :count] + moved[:, count : 2 * count]
-            far += moved[:, 2 * count :]
-            worst = np.maximum(worst, np.sqrt(far.max(1)) * self.strict[rows])
-        return worst * self.weight[rows]
+        moved *= moved
+        count = len(self.points.rest)
+        far = moved[:, :count] + moved[:, count : 2 * count]
+        far += moved[:, 2 * count : -1]
+        squared = np.maximum(far.max(1, initial=0.0), moved[:, -1] * self.touching[rows])
+        return np.maximum(worst, np.sqrt(squared))
 
-    def verify(self, values: Floats, rows: Ints) -> bool:
-        """Whether the rows (R,C) are within the bound by full skinning; where not, they count for more from now on."""
-        far = (self._far(values, rows) / self.allowed).max(1, initial=0.0) * self.strict[rows]
-        over = far > 1.0
-        near = self.measure(values[over], rows[over]) / self.weight[rows[over]]
-        # by as much as first order falls short, and a little more
-        self.weight[rows[over]] = 1.01 * np.maximum(self.weight[rows[over]], far[over] / np.maximum(near, 1e-3))
-        return not over.any()
+    def verify(self, values: Floats, rows: Ints) -> Floats:
+        """The same by full skinning."""
+        far = (self._far(values, rows) / self.allowed).max(1, initial=0.0)
+        turns = [turn for bone in BONES if (turn := self._off_turn(bone, values, rows)) is not None]
+        return np.maximum(far, np.max([np.linalg.norm(turn, axis=1) for turn in turns], axis=0) / self.radians)
 
     def errors(self, values: Floats) -> tuple[float, float]:
         """Largest error of the lips, metres (of the face, where they are not known), and of any turn, radians."""
         rows = np.arange(len(values))
         turns = [turn for bone in BONES if (turn := self._off_turn(bone, values, rows)) is not None]
         angle = max((float(np.linalg.norm(turn, axis=1).max(initial=0.0)) for turn in turns), default=0.0)
-        return float(self._far(values, rows)[:, self.lips].max(initial=0.0)), angle
+        near = self.measure(values, rows)
+        rows = np.flatnonzero(near >= _WORST * near.max(initial=0.0))
+        return float(self._far(values[rows], rows)[:, self.lips].max(initial=0.0)), angle
 
     def kept(self, values: Floats) -> tuple[int, int]:
         """Closures of the lips, and how many of them are open no further than the bound more than they were."""
@@ -180,7 +187,7 @@ class Shown:
             off = self.points.positions(self._motion(new)) - self.points.positions(self._motion(old))
             for axis in range(3):
                 shift = self._column(path, axis, new) - self._column(path, axis, old)
-                off[:, :, axis] += shift[:, None] * self.points.jaw_weight
+                off[:, :, axis] += np.multiply.outer(shift, self.points.jaw_weight)
             result[part] = np.sqrt((off * off) @ np.ones(3))
         return result
 
@@ -194,30 +201,36 @@ class Shown:
             motion[:, JAW_POSE] = quaternions_to_axis_angle(turn)
         return motion
 
-    def _column(self, path: str, index: int, values: Floats) -> Floats:
+    def _column(self, path: str, index: int, values: Floats) -> Floats | float:
         """(R,) of one property: its column, or what it holds still at."""
         column = self.columns.get((path, index))
         if column is not None:
             return values[:, column]
         rest = 1.0 if path.endswith("quaternion") and index == 0 else 0.0
-        return np.full(len(values), self.still.get((path, index), rest))
+        return self.still.get((path, index), rest)
 
-    def _turn(self, bone: str, values: Floats) -> Floats | None:
-        """Unit quaternions (R,4) of a bone from the channels of its rotation mode; None where it has none."""
+    def _turn(self, bone: str, values: Floats, exact: bool = True) -> Floats | None:
+        """Quaternions (R,4) of a bone from the channels of its rotation mode; None where it has none.
+
+        If they need not be exact they may be a little longer or shorter than 1.
+        """
         mode = self.modes[bone]
         path = bone_path(bone, _TURN.get(mode, "rotation_euler"))
         width = 4 if mode in _TURN else 3
         if not any((path, index) in self.columns or (path, index) in self.still for index in range(width)):
             return None
-        parts = np.stack([self._column(path, index, values) for index in range(width)], 1)
+        parts = np.empty((len(values), width))
+        for index in range(width):
+            parts[:, index] = self._column(path, index, values)
         if mode == "QUATERNION":
-            return normalised(parts)
+            return normalised(parts) if exact else parts
         if mode == "AXIS_ANGLE":
             axis = parts[:, 1:] / np.maximum(np.linalg.norm(parts[:, 1:], axis=1, keepdims=True), 1e-12)
             return np.concatenate([np.cos(0.5 * parts[:, :1]), np.sin(0.5 * parts[:, :1]) * axis], 1)
         return euler_to_quaternions(parts, mode)
 
-    def _off_turn(self, bone: str, values: Floats, rows: Ints) -> Floats | None:
+    def _off_turn(self, bone: str, values: Floats, rows: Ints, exact: bool = True) -> Floats | None:
         """By what rotations (R,3), radians, a bone is turned wrongly."""
-        dense, turn = self.turns[bone], self._turn(bone, values)
+        dense = self.turns[bone]
+        turn = self._turn(bone, values, exact) if dense is not None else None
         return None if dense is None or turn is None else turn_between(dense[rows], turn)

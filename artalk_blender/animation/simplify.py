@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from ..errors import ArtalkError
 from ..head.handle import Head
 from ..motion.simplify import simplify
-from .fcurves import fill_bezier, find_curve, samples_at
+from .fcurves import Dense, dense_curve, fill_bezier, find_curve
 from .shown import Shown
 
 Place = tuple[str, str, int]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-_STEP = 4  # samples for every key of the dense curve, so that nothing escapes between keys
+_STRAY = 0.3  # of the bound, by which the curves may bend away unseen between two samples
+_SAMPLES = (2, 8)  # for every key of the dense curve
 
 
 @dataclass(frozen=True)
@@ -51,21 +54,47 @@ def simplify_curves(action: Any, head: Head, places: list[Place], bound: Bound) 
     moving = {place: curve for place, curve in curves.items() if len(curve.keyframe_points) > 2}
     if not moving:
         return Simplification(before, before, 0.0, 0.0, 0, 0)
-    frames = _grid(max(moving.values(), key=lambda curve: len(curve.keyframe_points)))
-    values = np.stack([samples_at(curve, frames, _STEP) for curve in moving.values()], 1)
+    keys = _key_frames(max(moving.values(), key=lambda curve: len(curve.keyframe_points)))
+    dense = [dense_curve(curve, keys) for curve in moving.values()]
     still = {place: curve.evaluate(0.0) for place, curve in curves.items() if place not in moving}
-    shown = Shown(head, list(moving), still, values, 1e-3 * bound.millimetres, np.radians(bound.degrees))
-    result = simplify(frames, values, shown.tolerance, shown.measure, shown.verify)
+
+    def shown(piece: Ints, t: Floats) -> tuple[Floats, Floats, Shown]:
+        width = keys[piece + 1] - keys[piece]
+        frames = keys[piece] + t * width
+        values, slopes = np.stack([curve.at(frames, piece, t, width) for curve in dense], 2)
+        limits = 1e-3 * bound.millimetres, float(np.radians(bound.degrees))
+        return frames, slopes, Shown(head, list(moving), still, values, *limits)
+
+    _, _, rough = shown(np.arange(len(keys) - 1), np.zeros(len(keys) - 1))
+    frames, slopes, fine = shown(*_samples(dense, rough.tolerance, len(keys)))
+    fine.mind_contacts()
+    values = fine.values
+    result = simplify(frames, values, fine.tolerance, fine.measure, fine.verify, slopes)
     for channel, curve in enumerate(moving.values()):
         fill_bezier(curve, *(part.astype(np.float32) for part in result.handles(channel, frames, values)))
     after = sum(len(curve.keyframe_points) for curve in curves.values())
-    lips, turns = shown.errors(result.values)
-    return Simplification(before, after, 1e3 * lips, float(np.degrees(turns)), *shown.kept(result.values))
+    lips, turns = fine.errors(result.values)
+    return Simplification(before, after, 1e3 * lips, float(np.degrees(turns)), *fine.kept(result.values))
 
 
-def _grid(curve: Any) -> NDArray[np.float64]:
-    """The frames of a curve's keys and _STEP - 1 others between each two."""
+def _key_frames(curve: Any) -> Floats:
     co = np.empty(2 * len(curve.keyframe_points), np.float32)
     curve.keyframe_points.foreach_get("co", co)
-    keys = co[::2].astype(np.float64)
-    return np.interp(np.arange(_STEP * (len(keys) - 1) + 1) / _STEP, np.arange(len(keys)), keys)
+    return co[::2].astype(np.float64)
+
+
+def _samples(dense: list[Dense], tolerance: Floats, keys: int) -> tuple[Ints, Floats]:
+    """Where to look at the curves: (S,) piece between two keys and how far along it, 0 to 1.
+
+    As often as they bend: between two samples h apart, something straight may stray from a curve by h^2/8 of its
+    second derivative, here up to _STRAY of the bound in all channels together; and once more half-way.
+    """
+    bend = np.zeros(keys - 1)
+    for curve, allowed in zip(dense, tolerance, strict=True):
+        if curve.cubics is not None:
+            start, right, left, end = curve.cubics.T
+            bend += 6.0 / allowed * np.maximum(np.abs(start - 2 * right + left), np.abs(right - 2 * left + end))
+    count = 2 * np.clip(np.ceil(np.sqrt(bend / (8.0 * _STRAY))), *_SAMPLES).astype(np.int64)
+    piece = np.repeat(np.arange(keys - 1), count)
+    t = (np.arange(len(piece)) - np.repeat(np.cumsum(count) - count, count)) / count[piece]
+    return np.append(piece, keys - 2), np.append(t, 1.0)

@@ -24,16 +24,16 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 # (R,C) values and their rows (R,) -> (R,) error as a part of what is allowed
 Measure = Callable[[Floats, Ints], Floats]
-# (R,C) values and their rows -> whether they truly are within the bound; if not, the measure is stricter from then on
-Verify = Callable[[Floats, Ints], bool]
 
-_PRUNINGS = 8
+_PRUNINGS = 4
 _ROUNDS = 400
-_VERIFICATIONS = 4
-_BLOCK = 6000
+_VERIFICATIONS = 40
+_BLOCK = 12000  # samples, an even number
 # found to need the fewest keys: how much of the bound each channel may use alone at first and while keys are taken out
 # again, and how often that is done
-_ALONE, _IN_TURN, _TURNS = 0.5, 0.65, 4
+_ALONE, _IN_TURN, _TURNS = 0.5, 0.65, 3
+_DRAWN = 1e-3  # how much a piece's slopes keep to those of the dense curve
+_DOUBTFUL = 0.92  # by the fast measure; only from there on the true one is asked
 
 
 @dataclass(frozen=True)
@@ -62,44 +62,61 @@ class Simplified:
 
 def simplify(frames: NDArray[np.floating[Any]], values: NDArray[np.floating[Any]],
              tolerance: NDArray[np.floating[Any]], measure: Measure | None = None,
-             verify: Verify | None = None) -> Simplified:
+             verify: Measure | None = None, slopes: NDArray[np.floating[Any]] | None = None) -> Simplified:
     """Dense samples (S,C) at rising `frames` (S,) -> few keys with every channel within `tolerance` (C,).
 
+    Keys lie on every second sample; the samples between are only looked at in the end, whether nothing escapes there.
+    `slopes` (S,C) are the dense curves' own, per frame; left out, they are taken from the samples.
+
     With a `measure` of all channels together, that is to be at most 1 on every row instead; an error by a channel's
-    tolerance should be about 1 by that measure. `verify` may make the measure stricter once it is met.
+    tolerance should be about 1 by that measure. `verify` is the true measure where `measure` is only nearly right.
     """
     x, y = np.asarray(frames, np.float64), np.asarray(values, np.float64)
     tolerance = np.asarray(tolerance, np.float64)
+    slopes = (np.gradient(y, x, axis=0) if len(x) > 1 else np.zeros_like(y)) if slopes is None else slopes
     parts = []
+    if len(x) % 2 == 0:
+        raise ValueError("samples to simplify are odd in number: one between each two that may be keys")
     for start in range(0, max(len(x) - 1, 1), _BLOCK):  # a block's working set stays small; keys where they meet
         rows = np.arange(start, min(start + _BLOCK + 1, len(x)))
-        fit = _Pieces(x[rows], y[rows], tolerance * (1.0 if measure is None else _ALONE))
+        fit = _Pieces(x[rows], y[rows], slopes[rows], tolerance * (1.0 if measure is None else _ALONE))
         fit.split(fit.pieces())
         for turn in range(_PRUNINGS):
             fit.prune(turn % 2)
         fit.refit(fit.pieces())
         if measure is not None:
-            _all_together(fit, rows, tolerance, measure, verify)
+            _all_together(fit, rows, tolerance, measure, verify or measure)
         parts.append(fit.result(start))
     return _joined(parts)
 
 
-def _all_together(fit: _Pieces, rows: Ints, tolerance: Floats, measure: Measure, verify: Verify | None) -> None:
+def _all_together(fit: _Pieces, rows: Ints, tolerance: Floats, measure: Measure, verify: Measure) -> None:
     """Keys are added where the channels' sum needs them, taken out where others made them needless, in turns."""
 
-    def bound() -> None:
-        _bound_together(fit, lambda values, some: measure(values, rows[some]), 1.0 / tolerance)
+    def fast(values: Floats, some: Ints) -> Floats:
+        return measure(values, rows[2 * some])
 
-    bound()
+    _bound_together(fit, fast, 1.0 / tolerance)
     fit.tolerance = tolerance * _IN_TURN
     for turn in range(_TURNS):
         fit.prune(turn % 2)
         fit.refit(fit.pieces())
-        bound()
+        _bound_together(fit, fast, 1.0 / tolerance)
+    looked_at = np.ones(len(rows), bool)
     for _ in range(_VERIFICATIONS):
-        if verify is None or verify(fit.fitted.T, rows):
+        some = np.flatnonzero(looked_at)
+        values = fit.values_at(some)
+        error = measure(values, rows[some])
+        doubtful = np.flatnonzero(error > _DOUBTFUL)
+        error[doubtful] = verify(values[doubtful], rows[some[doubtful]])
+        worst = _peaks(error)
+        missing = np.abs(fit.samples[some[worst]] - values[worst]) / tolerance
+        changed = fit.add_near(some[worst], missing)
+        if not changed.any():
             break
-        bound()
+        changed |= _bound_together(fit, fast, 1.0 / tolerance, changed)
+        looked_at[::2] = changed
+        looked_at[1::2] = changed[1:] | changed[:-1]
 
 
 def _joined(parts: list[Simplified]) -> Simplified:
@@ -115,21 +132,28 @@ def _joined(parts: list[Simplified]) -> Simplified:
     return Simplified(keys, left, right, np.concatenate(values))
 
 
-def _bound_together(fit: _Pieces, measure: Measure, blame: Floats) -> None:
-    """Adds keys until the measure of all channels together is at most 1 on every row."""
+def _bound_together(fit: _Pieces, measure: Measure, blame: Floats,
+                    suspects: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Adds keys until the measure of all channels together is at most 1 on every row; returns which rows changed.
+
+    `suspects` (S,) are the rows that may be beyond it, where that is known.
+    """
     samples = len(fit.x)
-    error = measure(fit.fitted.T, np.arange(samples))
+    rows = np.arange(samples) if suspects is None else np.flatnonzero(suspects)
+    error = np.zeros(samples)
+    error[rows] = measure(fit.fitted[:, rows].T, rows)
+    changed = np.zeros(samples, bool)
     for _ in range(_ROUNDS):
         rows = _peaks(error)
-        if len(rows) == 0:
-            return
         missing = np.abs(fit.y[:, rows] - fit.fitted[:, rows]) * blame[:, None]
         channel = missing.argmax(0)
         strays = missing[channel, np.arange(len(rows))] > 0.0
         if not strays.any():
-            return  # nothing left to put right: every channel has its key there
+            break  # all is well, or every channel has its key there
         touched = fit.add(channel[strays] * samples + rows[strays])
         error[touched] = measure(fit.fitted[:, touched].T, touched)
+        changed[touched] = True
+    return changed
 
 
 def _peaks(error: Floats) -> Ints:
@@ -142,11 +166,15 @@ def _peaks(error: Floats) -> Ints:
 
 
 class _Pieces:
-    """All channels' keys and the cubics between them. Samples are numbered through: channel * S + row."""
+    """All channels' keys and the cubics between them, fitted to every second sample.
 
-    def __init__(self, x: Floats, values: Floats, tolerance: Floats) -> None:
-        self.x = x
-        self.y = np.ascontiguousarray(values.T)  # (C,S)
+    Those are numbered through: channel * S + row.
+    """
+
+    def __init__(self, x: Floats, values: Floats, slopes: NDArray[np.floating[Any]], tolerance: Floats) -> None:
+        self.x, self.between, self.samples = x[::2], x[1::2], values
+        self.y = np.ascontiguousarray(values[::2].T)  # (C,S)
+        self.slope = np.ascontiguousarray(slopes[::2].T, np.float64)
         self.tolerance = tolerance
         self.fitted = self.y.copy()
         self.is_key = np.zeros(self.y.shape, bool)
@@ -154,6 +182,23 @@ class _Pieces:
             self.is_key[:, 0] = self.is_key[:, -1] = True
         self.left = np.zeros(self.y.shape)
         self.right = np.zeros(self.y.shape)
+
+    def values_at(self, places: Ints) -> Floats:
+        """The curves (R,C) at some of all samples, those between the ones that are fitted too."""
+        result = self.fitted[:, places // 2].T.copy()
+        odd = np.flatnonzero(places % 2)
+        row = places[odd] // 2
+        for channel, y in enumerate(self.y if len(odd) else ()):
+            keys = np.flatnonzero(self.is_key[channel])
+            piece = np.searchsorted(keys, row, "right") - 1
+            first, last = keys[piece], keys[piece + 1]
+            width = self.x[last] - self.x[first]
+            t = (self.between[row] - self.x[first]) / width
+            u = 1.0 - t
+            result[odd, channel] = (
+                y[first] * (1.0 + 2.0 * t) * u * u + y[last] * t * t * (3.0 - 2.0 * t)
+                + width * t * u * (self.right[channel, first] * u - self.left[channel, last] * t))
+        return result
 
     def pieces(self) -> Ints:
         """(P,2) first and last sample of every piece."""
@@ -201,6 +246,20 @@ class _Pieces:
         np.add.at(touched, rows[:, 1] + 1, -1)
         return np.flatnonzero(np.cumsum(touched)[:-1])
 
+    def add_near(self, places: Ints, missing: Floats) -> NDArray[np.bool_]:
+        """For each place (P,) among all samples a key there, or beside it, in the channel that misses (P,C) most there.
+
+        Returns which rows changed.
+        """
+        changed = np.zeros(len(self.x), bool)
+        for beside in (places // 2, (places + 1) // 2):
+            free = np.where(self.is_key[:, beside].T, 0.0, missing)
+            channel = free.argmax(1)
+            wanted = free[np.arange(len(places)), channel] > 0.0
+            if wanted.any():
+                changed[self.add(np.unique(channel[wanted] * len(self.x) + beside[wanted]))] = True
+        return changed
+
     def _fit(self, pieces: Ints, keep: bool = True) -> tuple[Floats, Ints]:
         """Worst error of each piece (P,), as a part of its tolerance, and the sample it is at."""
         first, last = pieces[:, 0], pieces[:, 1]
@@ -209,7 +268,7 @@ class _Pieces:
         y, count = self.y.reshape(-1), len(self.x)
         width = self.x[last % count] - self.x[first % count]
         chord = (y[last] - y[first]) / width
-        start_slope, end_slope = chord.copy(), chord.copy()
+        start_slope, end_slope = self.slope.flat[first], self.slope.flat[last]  # where nothing lies between to fit
         filled = np.flatnonzero(inner > 0)
         if len(filled):
             starts = np.cumsum(inner[filled]) - inner[filled]
@@ -219,7 +278,8 @@ class _Pieces:
             line = y[first[filled]][piece] + (chord * width)[filled][piece] * t
             rest = y[sample] - line
             from_start, from_end = t * (1.0 - t) ** 2, -(t**2) * (1.0 - t)
-            a, b = _two_slopes(from_start, from_end, rest, starts)
+            wanted = [(slope[filled] - chord[filled]) * width[filled] for slope in (start_slope, end_slope)]
+            a, b = _two_slopes(from_start, from_end, rest, starts, *wanted)
             off = a[piece] * from_start + b[piece] * from_end
             channel = (first[filled] // count)[piece]
             error = np.abs(rest - off) / self.tolerance[channel]
@@ -227,8 +287,8 @@ class _Pieces:
             hit = np.flatnonzero(error == worst[filled][piece])
             _, once = np.unique(piece[hit], return_index=True)
             where[filled] = sample[hit[once]]
-            start_slope[filled] += a / width[filled]
-            end_slope[filled] += b / width[filled]
+            start_slope[filled] = chord[filled] + a / width[filled]
+            end_slope[filled] = chord[filled] + b / width[filled]
             if keep:
                 self.fitted.flat[sample] = line + off
         if keep:
@@ -242,17 +302,19 @@ class _Pieces:
         for before, after in zip(left, right):
             if len(before):  # ends go on as they came
                 before[0], after[-1] = after[0], before[-1]
-        return Simplified([rows + start for rows in keys], left, right, self.fitted.T.copy())
+        values = self.values_at(np.arange(len(self.samples)))
+        return Simplified([start + 2 * rows for rows in keys], left, right, values)
 
 
-def _two_slopes(a: Floats, b: Floats, rest: Floats, starts: Ints) -> tuple[Floats, Floats]:
+def _two_slopes(a: Floats, b: Floats, rest: Floats, starts: Ints, near_p: Floats, near_q: Floats,
+                ) -> tuple[Floats, Floats]:
     """Least squares for rest = p a + q b within each group of samples that begins at `starts` -> p, q.
 
-    A trace on the diagonal decides where one sample has to settle two unknowns.
+    They are drawn a little to near_p, near_q, which decides where one sample has to settle two unknowns.
     """
     aa, ab, bb = (np.add.reduceat(value, starts) for value in (a * a, a * b, b * b))
     ra, rb = np.add.reduceat(rest * a, starts), np.add.reduceat(rest * b, starts)
-    little = 1e-9 * (aa + bb)
-    aa, bb = aa + little, bb + little
+    little = _DRAWN * (aa + bb)
+    aa, bb, ra, rb = aa + little, bb + little, ra + little * near_p, rb + little * near_q
     determinant = aa * bb - ab * ab
     return (ra * bb - rb * ab) / determinant, (rb * aa - ra * ab) / determinant
