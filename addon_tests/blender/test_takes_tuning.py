@@ -10,6 +10,7 @@ import pytest
 from artalk_blender.animation import fcurves
 from artalk_blender.animation.fcurves import find_curve
 from artalk_blender.animation.takes import (
+    MOTION_KEY,
     TAKE_KEY,
     Provenance,
     curves_of,
@@ -22,6 +23,7 @@ from artalk_blender.animation.takes import (
     rename_take,
     retune,
     settings_of,
+    simplify_take,
 )
 from artalk_blender.errors import EngineError
 from artalk_blender.head.build import build_head, find_head, head_of
@@ -361,3 +363,30 @@ def test_an_overridden_head_speaks(library, motion):
     assert head.armature.pose.bones["jaw"].rotation_quaternion.angle > 0.01
     remove_take(action)
     assert head.shape_keys.animation_data.action is None
+
+
+@pytest.mark.parametrize("damage", [
+    {"before": "{"}, {"curves": "[1, 2]"}, {"before": 3, "curves": "null", "digest": 7}, {"times": "never"},
+    {"settings": {"intensity": -5.0}}, {"keying": {"mode": "sideways"}},
+    {"times": {"seconds": [1, 0], "frames": [0, 1]}},
+])
+def test_a_damaged_take_is_a_sentence_or_works(scene, head, motion, damage):
+    action = new_take(head, motion, 1.0, 25.0, Provenance("line"), AS_IT_IS)
+    for key, value in damage.items():
+        action[TAKE_KEY][key] = value
+    for change in (lambda: retune(action, AS_IT_IS), lambda: simplify_take(action), lambda: settings_of(action)):
+        try:
+            change()
+        except EngineError as error:
+            assert "take" in str(error)
+    remove_take(action)
+    assert action not in list(bpy.data.actions)
+
+
+def test_a_take_that_lost_its_motion_is_a_sentence(scene, head, motion):
+    action = new_take(head, motion, 1.0, 25.0, Provenance("line"), AS_IT_IS)
+    for broken in (b"123", np.full(106, np.nan, "<f4").tobytes(), "text"):
+        del action[MOTION_KEY]  # else Blender cuts the new bytes off at the first zero
+        action[MOTION_KEY] = broken
+        with pytest.raises(EngineError, match="lost its motion"):
+            retune(action, AS_IT_IS)

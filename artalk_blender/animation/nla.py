@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..errors import ArtalkError
 from ..head.handle import Head
 from . import assign
 from .fcurves import slot_of
-from .take_data import TAKE_KEY, check_take
+from .take_data import check_take, note, noted
 
-_TRACKS = "tracks"  # within TAKE_KEY, JSON: names of the NLA tracks that we made for the take
+_TRACKS = "tracks"  # noted on the take: names of the NLA tracks that we made for the take
 
 
 def push_take(action: Any, head: Head) -> list[Any]:
@@ -26,7 +25,7 @@ def push_take(action: Any, head: Head) -> list[Any]:
               if owner.animation_data is not None and owner.animation_data.action == action]
     if not owners:
         raise ArtalkError(f"“{head.armature.name}” does not play the take “{action.name}”.", "Use the take first.")
-    strips, names = [], json.loads(action[TAKE_KEY].get(_TRACKS, "[]"))
+    strips, names = [], noted(action, _TRACKS, [])
     for kind, owner in owners:
         data = owner.animation_data
         covers = len(data.nla_tracks) > 0
@@ -35,7 +34,7 @@ def push_take(action: Any, head: Head) -> list[Any]:
         track.name = action.name
         strips.append(_strip(track, action, slot_of(action, kind), covers))
         names.append(track.name)
-    action[TAKE_KEY][_TRACKS] = json.dumps(sorted(set(names)))
+    note(action, _TRACKS, sorted(set(names)))
     return strips
 
 
@@ -59,7 +58,7 @@ def remove_strips(action: Any) -> list[Any]:
 
     Returns the data-blocks that had them.
     """
-    ours = json.loads(action[TAKE_KEY].get(_TRACKS, "[]"))
+    ours = noted(action, _TRACKS, [])
     found = assign.strips_of(action)
     for owner, track, strip in found:
         track.strips.remove(strip)

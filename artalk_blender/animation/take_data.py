@@ -105,15 +105,31 @@ def times_of(action: Any) -> TimeMap:
                           "Generate it again.", "bad_file") from None
 
 
+def noted(action: Any, key: str, empty: Any) -> Any:
+    """What a take notes under `key` as JSON; `empty` where there is nothing of that kind (files come from anywhere)."""
+    try:
+        found = json.loads(action[TAKE_KEY].get(key, ""))
+    except (TypeError, ValueError):
+        return empty
+    return found if isinstance(found, type(empty)) else empty
+
+
+def note(action: Any, key: str, value: Any) -> None:
+    action[TAKE_KEY][key] = json.dumps(value)
+
+
 def curves_of(action: Any) -> list[Place]:
-    """Slot, data path and index of the F-curves that we wrote."""
-    return [(str(kind), str(path), int(index)) for kind, path, index in json.loads(action[TAKE_KEY].get(CURVES, "[]"))]
+    """Slot, data path and index of the F-curves that we wrote; none where the note of it is damaged."""
+    try:
+        return [(str(kind), str(path), int(index)) for kind, path, index in noted(action, CURVES, [])]
+    except (TypeError, ValueError):
+        return []
 
 
 def note_curves(action: Any, places: Iterable[Place]) -> None:
     """Remembers which curves are ours and their present look, so that edits by hand are noticed."""
     places = sorted(places)
-    action[TAKE_KEY][CURVES] = json.dumps(places)
+    note(action, CURVES, places)
     action[TAKE_KEY][DIGEST] = digest(action, places)
 
 
@@ -124,8 +140,4 @@ def is_edited(action: Any) -> bool:
 
 def before_of(action: Any) -> dict[str, Any]:
     """What played on the head before the take and what its properties were; empty for other Actions."""
-    return json.loads(action[TAKE_KEY].get(BEFORE, "{}")) if is_take(action) else {}
-
-
-def note_before(action: Any, before: dict[str, Any]) -> None:
-    action[TAKE_KEY][BEFORE] = json.dumps(before)
+    return noted(action, BEFORE, {}) if is_take(action) else {}

@@ -32,6 +32,7 @@ from .mouth import mouth_of
 from .nla import remove_strips
 from .simplify import Bound, Simplification, simplify_curves
 from .take_data import (
+    BEFORE,
     LOUDNESS_KEY,
     MOTION_KEY,
     SIMPLIFIED,
@@ -44,7 +45,7 @@ from .take_data import (
     is_edited,
     is_take,
     loudness_of,
-    note_before,
+    note,
     note_curves,
     raw_motion,
     settings_of,
@@ -156,7 +157,7 @@ def play_take(action: Any, head: Head) -> None:
         kept = assign.play(owner, action, slot_of(action, kind))
         if kept:
             before["playing"][kind]["kept"] = True
-    note_before(action, before)
+    note(action, BEFORE, before)
     action[TAKE_KEY]["head"] = head.armature.name
 
 
@@ -200,7 +201,7 @@ def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None,
     if _plays(action, head):
         assign.put_values(head, values, gone)
         if result == action:
-            note_before(result, {**before_of(result), "values": values})
+            note(result, BEFORE, {**before_of(result), "values": values})
             _refresh(head)
         else:
             play_take(result, head)
