@@ -85,12 +85,20 @@ def _numbers(action: Any, key: str, width: int) -> Floats:
 
 def settings_of(action: Any) -> tuple[ProcessSettings, Keying]:
     """How a take is tuned and keyed now."""
-    stored = action[TAKE_KEY].to_dict()
     try:
-        return ProcessSettings.from_dict(stored.get("settings", {})), Keying.from_dict(stored.get("keying", {}))
-    except (TypeError, ValueError) as error:
+        tuning = ProcessSettings.from_dict(action[TAKE_KEY].to_dict().get("settings", {}))
+    except (AttributeError, TypeError, ValueError) as error:
         raise ArtalkError(f"The take “{action.name}” holds impossible settings: {error}.",
                           "Reset its tuning.", "bad_file") from None
+    return tuning, keying_of(action)
+
+
+def keying_of(action: Any) -> Keying:
+    """How a take is keyed now; as by default where that is damaged."""
+    try:
+        return Keying.from_dict(action[TAKE_KEY].to_dict().get("keying", {}))
+    except (AttributeError, TypeError, ValueError):
+        return Keying()
 
 
 def times_of(action: Any) -> TimeMap:

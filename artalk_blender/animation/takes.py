@@ -44,6 +44,7 @@ from .take_data import (
     curves_of,
     is_edited,
     is_take,
+    keying_of,
     loudness_of,
     note,
     note_curves,
@@ -181,7 +182,7 @@ def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None,
     head = head or head_of_take(action)
     assign.check_editable(head)
     stored = action[TAKE_KEY].to_dict()
-    keying = keying or settings_of(action)[1]
+    keying = keying or keying_of(action)
     raw, loud = raw_motion(action), loudness_of(action)
     frames, channels = _keys(head, raw, loud, times_of(action), stored["scene_fps"], settings, keying)
     old, result = curves_of(action), action
