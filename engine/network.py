@@ -9,7 +9,7 @@ token again at every scale, float32; it is the reference. The fast one gives the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, cast
@@ -78,6 +78,11 @@ def build_audio_encoder(config: NetworkConfig) -> nn.Module:
     return MelEncoder(config.mel_sizes())
 
 
+def remembered(history: Tensor, bits: Tensor, scales: Sequence[int]) -> Tensor:
+    """History (B,R,180,C) without its oldest chunk and with one of these bits (B,181,C)."""
+    return torch.cat([history[:, 1:], scale_features(bits, scales)[:, None]], dim=1)
+
+
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _CHUNKS_ON_A_CARD = 32
 _BYTES_PER_CHUNK = 100e6    # the encoder's largest intermediate results of one chunk, generously
@@ -117,8 +122,7 @@ class FastPath:
 
     def _recall(self, motion: Tensor, history: Tensor) -> tuple[Tensor, ...]:
         bits = self.codec.motion_to_bits(motion)
-        newest = scale_features(bits, self.scales)[:, None]
-        return bits, torch.cat([history[:, 1:], newest], dim=1)
+        return bits, remembered(history, bits, self.scales)
 
 
 class Network(Generator):
@@ -145,14 +149,14 @@ class Network(Generator):
             self._fast = (key, FastPath(self))
         return self._fast[1]
 
-    def _settle(self, plain: bool) -> None:
-        """Set what is the whole process's matter before computing."""
+    def _set_tf32(self, plain: bool) -> None:
+        """Before computing on a graphics card: torch keeps one switch for the whole process."""
         if self.device.type == "cuda":
             set_tf32(self.precision == "tf32" and not plain)
 
     def to_device(self, array: Floats) -> Tensor:
         """An array where the weights lie; a graphics card fetches it without being waited for."""
-        tensor = torch.from_numpy(array)
+        tensor = torch.from_numpy(np.require(array, requirements="W"))      # torch has no read-only tensors
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
     @property
@@ -179,7 +183,7 @@ class Network(Generator):
 
     def encode(self, chunks: Floats, plain: bool = False) -> Tensor:
         """Chunks of samples (B,64000) -> features (B,F,D); wav2vec and Mimi only."""
-        self._settle(plain)
+        self._set_tf32(plain)
         encoder = self.audio_encoder if plain else self.fast().encode
         prepare = getattr(self.audio_encoder, "prepare", None)      # Mimi hears at another rate
         return encoder(self.to_device(chunks if prepare is None else prepare(chunks)))
@@ -202,7 +206,7 @@ class Network(Generator):
 
     def predict(self, state: State, features: Tensor, plain: bool = False) -> Prediction:
         """Features (B,F,D) of the next chunk -> its bits; the chunk before must have been recalled."""
-        self._settle(plain)
+        self._set_tf32(plain)
         if plain:
             return self.predict_plain(state.style, state.history, self.pool_audio(features))
         return Prediction(*self.fast().predict(state.style, state.history, features))
@@ -225,8 +229,7 @@ class Network(Generator):
             return
         if plain:
             state.previous_bits = self.basic_vae.motion_to_bits(state.motion)
-            newest = scale_features(state.previous_bits, self.config.scales)[:, None]
-            state.history = torch.cat([state.history[:, 1:], newest], dim=1)
+            state.history = remembered(state.history, state.previous_bits, self.config.scales)
         else:
             state.previous_bits, state.history = self.fast().recall(state.motion, state.history)
         state.motion = None

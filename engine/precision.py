@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from .flame.lips import LipCurves, lip_curves
 from .flame.model import FlameModel
 from .network import Network
-from .pipeline import frame_count
 from .smoothing import smooth_motion
 
 MOST_LIP_MILLIMETRES = 0.2      # more than this can be seen: such a way to compute is flagged
@@ -35,7 +34,7 @@ class Difference:
         return not self.lip_millimetres <= MOST_LIP_MILLIMETRES
 
     def sentence(self, what: str) -> str:
-        """For people: what `what`, a precision or a device, does to the lips."""
+        """For people, where the difference is visible; `what` is the precision or path that makes it."""
         return f"{what} moves this model's lips by more than {MOST_LIP_MILLIMETRES} mm rms."
 
 
@@ -74,13 +73,3 @@ def difference(
     moved = [np.sqrt(np.mean((getattr(curves[0], name) - getattr(curves[1], name)) ** 2)) for name in
              ("aperture", "width")]
     return Difference(float(np.mean(bits[0] != bits[1])), 1000 * float(max(moved)), reference)
-
-
-def measure_difference(
-    network: Network, samples: Floats, head: FlameModel, style: Floats | None = None,
-    progress: Callable[[int], None] = lambda chunk: None,
-) -> Difference:
-    """Run samples (N,) in float32 and in the network's own precision, on its own device."""
-    wanted = network_chunks(network, samples, style, "fp32")
-    return difference(wanted, network_chunks(network, samples, style), frame_count(len(samples)), head,
-                      progress=progress)

@@ -14,7 +14,8 @@ from engine.audio_file import read_audio  # noqa: E402
 from engine.errors import EngineError  # noqa: E402
 from engine.flame.file import read_flame  # noqa: E402
 from engine.model import load_model  # noqa: E402
-from engine.precision import MOST_LIP_MILLIMETRES, Difference, measure_difference  # noqa: E402
+from engine.pipeline import frame_count  # noqa: E402
+from engine.precision import MOST_LIP_MILLIMETRES, Difference, difference, network_chunks  # noqa: E402
 from engine.weights import load_network  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -55,12 +56,18 @@ def test_the_difference_is_measured():
     speech = read_audio(DEMO_SPEECH)[: 6 * 16000]
     head = read_flame(DEFAULT_HEAD)
     network = load_network(DEFAULT_MODEL)
-    assert measure_difference(network, speech, head) == Difference(0.0, 0.0)
+    frames = frame_count(len(speech))
+
+    def measure(progress=lambda chunk: None):
+        return difference(network_chunks(network, speech, precision="fp32"), network_chunks(network, speech), frames,
+                          head, progress=progress)
+
+    assert measure() == Difference(0.0, 0.0)
     network.precision = "bf16"
     seen: list[int] = []
-    difference = measure_difference(network, speech, head, progress=seen.append)
+    found = measure(seen.append)
     assert seen == [1, 2, 1, 2]
-    assert 0 < difference.bits < 0.5 and np.isfinite(difference.lip_millimetres)
+    assert 0 < found.bits < 0.5 and np.isfinite(found.lip_millimetres)
     assert network.precision == "bf16"
 
 

@@ -59,6 +59,13 @@ def test_style_reaches_streams_and_batches(pipeline: Pipeline):
     np.testing.assert_allclose(pipeline.generate_many([samples], style)[0], styled, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_style_that_cannot_be_written_to_is_taken(pipeline: Pipeline):
+    style = synthetic_motion(3, 60)
+    style.setflags(write=False)
+    assert np.isfinite(pipeline.generate(synthetic_audio(9, 1.0), style)).all()
+
+
 @pytest.mark.parametrize("raw", [True, False])
 def test_sounds_together_are_each_alone(pipeline: Pipeline, raw: bool):
     sounds = [synthetic_audio(seed, 10.0)[:count] for seed, count in enumerate((70000, 900, 160000, 64000, 1, 64001))]

@@ -47,6 +47,7 @@ _SMALLEST_WEIGHT = 1e-6
 _SMALLEST_OFFSET = 1e-8  # metres: a pose direction below this moves nothing that float32 could tell
 _SLIDER = 10.0  # Blender's own limit; FLAME coefficients leave 0..1 all the time
 
+
 def build_head(model: FlameModel, context: Any, name: str = "") -> Head:
     """Adds a neutral head to the scene at the 3D cursor, facing the front view, and selects it.
 

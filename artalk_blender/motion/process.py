@@ -98,9 +98,8 @@ def process_motion(raw: NDArray[np.floating[Any]], settings: ProcessSettings | N
     """Raw motion (T,106) -> the motion that is keyed (T,106); `raw` stays as it is.
 
     Without `face`, or with one that tells no regions apart, lips reach only the jaw, cheeks and brows nothing; a face
-    that does not say how it blinks gets no blinks. Without `loudness`,
-    (T,) from `gate.loudness`, pauses are not known and the gate stays open. Raises ValueError for other shapes,
-    ArtalkError for values that are not numbers.
+    that does not say how it blinks gets no blinks. Without `loudness`, (T,) from `gate.loudness`, pauses are not known
+    and the gate stays open. Raises ValueError for other shapes, ArtalkError for values that are not numbers.
     """
     settings = settings or ProcessSettings()
     raw = np.asarray(raw, np.float32)
