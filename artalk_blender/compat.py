@@ -48,6 +48,32 @@ def retiming(strip: Any) -> Retiming:
     return Retiming(keys, int(round(length - (keys[-1] - keys[0])) > 0) if keys else 0)
 
 
+def keeps_pitch(strip: Any) -> bool:
+    """Whether a retimed sound strip sounds as high as it was recorded, which 5.0 brought, or changes with its speed."""
+    return bool(getattr(strip, "pitch_correction", False))
+
+
+def let_pitch_follow_speed(strip: Any) -> None:
+    """Has a retimed sound strip change its pitch with its speed, where there is a choice."""
+    if hasattr(strip, "pitch_correction"):
+        strip.pitch_correction = False
+
+
+def make_playable(strip: Any) -> float:
+    """Moves a retimed sound strip, with what it lies in, to where it can be mixed down safely; returns how far back.
+
+    4.5 reads the speed before a retimed sound's first frame as well, where it has written none: the sound comes up to a
+    frame late, or Blender ends in a division by zero. Before frame 0 it reads none. 5.2 needs no such care.
+    """
+    if hasattr(strip, "content_start"):
+        return 0.0
+    start, outermost = strip.frame_start, strip
+    while outermost.parent_meta() is not None:
+        outermost = outermost.parent_meta()
+    outermost.frame_start -= start
+    return float(start - strip.frame_start)
+
+
 def set_strip_length(strip: Any, frames: int) -> None:
     """Moves the right handle so that the strip lasts `frames`."""
     if hasattr(strip, "right_handle"):

@@ -134,3 +134,14 @@ def test_slerp_takes_the_great_circle():
     quarter = np.array([[0.0, 0.0, 0.0], [0.0, np.pi / 2, 0.0]])
     assert slerp(quarter, np.array([0.0, 0.25, 1.0])) == pytest.approx(np.array([[0, 0, 0], [0, np.pi / 8, 0],
                                                                                   [0, np.pi / 2, 0]]), abs=1e-12)
+
+
+def test_a_map_through_measured_points_keeps_the_corners():
+    frames = np.arange(0.0, 300.0)
+    seconds = np.interp(frames, [0, 100, 130, 131, 299], [0.0, 2.0, 2.0, 2.6, 9.0])  # with a hold
+    times = TimeMap.through(seconds + 1e-4 * np.sin(frames), frames, 1e-3)
+    assert len(times.frames) <= 8
+    assert np.abs(times.seconds_at(frames) - seconds).max() < 1.3e-3
+    assert np.diff(times.seconds).min() > 0.0
+    still = TimeMap.through(np.ones(10), np.arange(10.0), 1e-3)
+    assert len(still.frames) == 2 and still.seconds_at(np.array([5.0])) == pytest.approx([1.0])

@@ -36,8 +36,8 @@ Place = tuple[str, str, int]
 class Provenance:
     """What a take was made from. Paths are for people; the sha256 say what it really was.
 
-    strip: in seconds, "start" and "end" in the scene, "offset" of what is heard first from the file's start, and the
-    "speed" it plays at.
+    strip: in seconds, "start" and "end" in the scene, "offset" of what is heard first from the file's start; the
+    "speed" it plays at, over all where it changes; "as_played" 1 where the model heard it at that speed.
     """
 
     audio_name: str = ""

@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 from .. import compat
 from ..errors import ArtalkError
 from ..motion.timing import TimeMap, frame_to_seconds
+from .retimed import as_played, heard_times
 from .samples import SAMPLE_RATE, cut, read_sound
 
 
 @dataclass(frozen=True)
 class StripAudio:
-    """What of a sound a strip lets hear: samples (N,) float32 at 16 kHz, as recorded, whatever speed they play at.
+    """What of a sound a strip lets hear: samples (N,) float32 at 16 kHz, as recorded or, if need be, as played.
 
-    `times` says where in the scene each second of them is heard, the first at `start_frame`. `facts` are the strip's
-    start and end in the scene and the first sample's offset in the file, in seconds, and its speed.
+    `times` says where in the scene each second of them is heard, the first at `start_frame`. `facts` are the start and
+    end in the scene of what is heard and its start in the file, in seconds, its speed, over all where it changes, and
+    `as_played`, 1 where the samples have that speed already.
     """
 
     samples: NDArray[np.float32]
@@ -63,25 +65,35 @@ def find_sound_strip(context: Any) -> Any:
 def read_strip(strip: Any, scene: Any) -> StripAudio:
     """The part of the strip's sound that is heard, trimmed as the strip is; its volume does not matter.
 
-    A strip at another speed is followed: the sound is read as it was recorded, and `times` has the speed. Raises
-    ArtalkError for a sound that can't be read, and for a strip that is retimed in parts, of which Blender tells
-    where they begin, but not how fast they are.
+    A strip at another speed, or retimed in parts, is followed: the sound is read as it was recorded, and `times` has
+    the speed. Only where Blender keeps the pitch of a sound that is retimed in parts, it is heard as it is played.
+    Raises ArtalkError for a sound that can't be read, and for a strip of which nothing is heard.
     """
-    if len(strip.retiming_keys) > 2:
-        raise ArtalkError(f"The strip “{strip.name}” is retimed in parts, and Blender doesn't say how fast each is.",
-                          "Cut it where the speed changes, or mix it down to a new sound.")
-    rate = scene_rate(scene)
-    span = compat.strip_span(strip)
     samples, sha256 = _read_data_block(strip.sound)
-    speed = _speed(strip, len(samples) / SAMPLE_RATE * rate)
+    rate, seconds = scene_rate(scene), len(samples) / SAMPLE_RATE
+    in_parts = len(strip.retiming_keys) > 2
+    whole = heard_times(strip, scene, seconds) if in_parts else _steady(strip, rate, seconds)
+    (first, last), (offset, until) = whole.frames[:: len(whole.frames) - 1], whole.seconds[:: len(whole.seconds) - 1]
+    stretched = in_parts and compat.keeps_pitch(strip)
+    if stretched:
+        heard, times = as_played(strip, scene, first, last), TimeMap.steady(first, rate)
+    else:
+        heard = cut(samples, offset, until - offset)
+        times = TimeMap(tuple(second - offset for second in whole.seconds), whole.frames)
+    start, end = frame_to_seconds(first, rate), frame_to_seconds(last, rate)
+    facts = {"start": start, "end": end, "offset": offset, "speed": (until - offset) / (end - start),
+             "as_played": float(stretched)}
+    path = strip.sound.filepath
+    return StripAudio(heard, first, Path(path).stem or strip.name, path, sha256, times, facts)
+
+
+def _steady(strip: Any, rate: float, seconds: float) -> TimeMap:
+    """Seconds of the sound -> scene frames, from the strip's start to its end, where it has one speed."""
+    span = compat.strip_span(strip)
+    speed = _speed(strip, seconds * rate)
     # sound_offset shifts the content against the strip, in the scene's time: positive starts it later
     offset = speed * (frame_to_seconds(span.offset, rate) - strip.sound_offset)
-    heard = cut(samples, offset, speed * frame_to_seconds(span.end - span.start, rate))
-    path = strip.sound.filepath
-    facts = {"start": frame_to_seconds(span.start, rate), "end": frame_to_seconds(span.end, rate),
-             "offset": offset, "speed": speed}
-    return StripAudio(heard, span.start, Path(path).stem or strip.name, path, sha256,
-                      TimeMap.steady(span.start, rate, speed), facts)
+    return TimeMap((offset, offset + speed * frame_to_seconds(span.end - span.start, rate)), (span.start, span.end))
 
 
 def _speed(strip: Any, frames: float) -> float:

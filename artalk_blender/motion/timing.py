@@ -87,6 +87,27 @@ class TimeMap:
         """Second 0 at `start_frame`, `speed` seconds of motion in every second of the scene."""
         return cls((0.0, 1.0), (float(start_frame), float(start_frame) + scene_fps / speed))
 
+    @classmethod
+    def through(cls, seconds: NDArray[np.floating[Any]], frames: NDArray[np.floating[Any]], within: float) -> TimeMap:
+        """Few of the measured points (K,), such that no other lies more than `within` seconds off; K at least 2.
+
+        The points farthest from the straight line between their neighbours are kept (Ramer 1972, Douglas and Peucker
+        1973). Where seconds do not rise, as in a sound that is held, they are made to, by a microsecond at most.
+        """
+        x = np.asarray(frames, np.float64)
+        y = np.maximum.accumulate(np.asarray(seconds, np.float64))
+        kept, spans = {0, len(x) - 1}, [(0, len(x) - 1)]
+        while spans:
+            first, last = spans.pop()
+            off = np.abs(y[first : last + 1] - np.interp(x[first : last + 1], x[[first, last]], y[[first, last]]))
+            worst = first + int(off.argmax())
+            if off[worst - first] > within:
+                kept.add(worst)
+                spans += [(first, worst), (worst, last)]
+        corners = np.array(sorted(kept))
+        rising = y[corners] + np.arange(len(corners)) * (1e-6 / len(corners))
+        return cls(tuple(rising.tolist()), tuple(x[corners].tolist()))
+
     def frames_at(self, seconds: NDArray[np.floating[Any]]) -> Floats:
         return _straight(seconds, self.seconds, self.frames)
 
