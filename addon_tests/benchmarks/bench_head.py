@@ -34,6 +34,7 @@ from artalk_blender.animation.takes import Provenance, new_take  # noqa: E402
 from artalk_blender.head import build  # noqa: E402
 from artalk_blender.head.build import Head, build_head  # noqa: E402
 from artalk_blender.head.identity import random_coefficients, set_identity  # noqa: E402
+from artalk_blender.head.joints import joints_of  # noqa: E402
 from artalk_blender.head.names import BONES  # noqa: E402
 from artalk_blender.motion.process import ProcessSettings  # noqa: E402
 
@@ -83,13 +84,14 @@ def naive(model: FlameModel, motion: np.ndarray) -> Head:
     return head
 
 
-def live_joints(model: FlameModel, motion: np.ndarray) -> Head:
-    """(d) Ours, and where the joints are by live simple expressions: 15 sums of five sums of 20 products.
+def summed_joints(model: FlameModel, motion: np.ndarray) -> Head:
+    """(d) Ours, but where the joints are by simple expressions: 15 sums of five sums of 20 products.
 
     Only the sums: that a bone moves by its own rotation, Blender would take for a dependency cycle.
     """
     head = ours(model, motion)
     armature, keys = head.armature, head.shape_keys
+    bpy.data.objects.remove(joints_of(armature))
     for joint in range(len(BONES)):
         for axis in range(3):
             name = f"joint_{joint}_{axis}"
@@ -125,7 +127,7 @@ BUILDS: dict[str, Builder] = {
     "(a) our head, a take on it": ours,
     "(b) 136 keyed shape keys": plain,
     "(c) identity as 300 live keys": naive,
-    "(d) ours, joints by live drivers": live_joints,
+    "(d) ours, joints by sums in drivers": summed_joints,
 }
 
 

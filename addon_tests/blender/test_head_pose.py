@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Heads posed by us and by hand: measured without a trace, made exact where a hand left them inexact."""
+"""Heads posed by us and by hand are exact, joints included; measured without a trace."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import bpy
 import numpy as np
@@ -10,12 +12,12 @@ from artalk_blender.engine.assets import DEFAULT_HEAD
 from artalk_blender.engine.flame.file import read_flame
 
 from artalk_blender.animation.takes import Provenance, new_take
-from artalk_blender.errors import ArtalkError
 from artalk_blender.head.build import build_head, head_of
 from artalk_blender.head.identity import random_coefficients, set_identity
+from artalk_blender.head.joints import are_live, joints_of
 from artalk_blender.head.names import BONES
 from artalk_blender.head.parity import measure_frames, measure_parity, measure_pose, random_poses
-from artalk_blender.head.pose import fix_joints, key_frames, pose_head
+from artalk_blender.head.pose import pose_head
 from artalk_blender.head.stage import Pose
 from artalk_blender.motion.process import ProcessSettings
 
@@ -84,10 +86,9 @@ def test_the_measure_sees_what_is_wrong(scene, head):
     assert measure_parity(head, bpy.context, 10) > TOLERANCE
 
 
-def test_keyed_frames_are_exact_and_between_them_nearly(scene, head, motion):
+def test_keyed_frames_and_all_between_are_exact(scene, head, motion):
     talking(head, motion)
-    assert measure_frames(head, np.arange(1, 21)) < TOLERANCE
-    assert TOLERANCE < measure_frames(head, [3.5]) < 5e-4
+    assert measure_frames(head, np.arange(1, 20.5, 0.75)) < TOLERANCE
     scene.frame_set(9)
     assert measure_pose(head, bpy.context) < TOLERANCE
 
@@ -98,7 +99,6 @@ def test_poses_are_exact_in_every_rotation_mode(scene, head, mode):
         bone.rotation_mode = mode
     for frame, pose in enumerate(random_poses(5), 1):
         pose_head(head, pose, frame=frame)
-    assert key_frames(head) == [1, 2, 3, 4, 5]
     assert measure_frames(head, range(1, 6)) < TOLERANCE
     assert measure_parity(head, bpy.context, 5) < TOLERANCE
 
@@ -115,23 +115,13 @@ def test_a_pose_is_what_it_was_given(scene, head):
 
 
 @pytest.mark.parametrize("mode", ["QUATERNION", "XYZ"])
-def test_a_neck_turned_by_hand_is_made_exact(scene, head, motion, mode):
+def test_bones_turned_by_hand_over_a_take_are_exact(scene, head, motion, mode):
     take = talking(head, motion)
     nod(head, "neck", mode=mode)
     nod(head, "eye_left", axis=1, mode=mode)
-    frames = range(1, 21)
-    assert measure_frames(head, frames) > 1e-4
-    others = {curve.data_path: len(curve.keyframe_points) for curve in curves(head)}
-    bones, off = fix_joints(head)
-    assert set(bones) == {"neck", "eye_left"}
-    assert off > 1e-4
-    assert measure_frames(head, frames) < TOLERANCE
-    after = {curve.data_path: len(curve.keyframe_points) for curve in curves(head)}
-    assert {path for path in after if path not in others} == {
-        'pose.bones["neck"].location', 'pose.bones["eye_left"].location'}
-    assert all(after[path] == count for path, count in others.items())
+    assert not any("location" in curve.data_path or "constraint" in curve.data_path for curve in curves(head))
+    assert measure_frames(head, [1, 2, 7, 7.5, 20]) < TOLERANCE
     assert head.armature.animation_data.action == take
-    assert fix_joints(head) == ([], 0.0)
 
 
 def curves(head):
@@ -139,36 +129,92 @@ def curves(head):
     return data.action.layers[0].strips[0].channelbag(data.action_slot).fcurves
 
 
-def test_a_neck_that_stands_turned_while_the_face_talks(scene, head, motion):
-    talking(head, motion)
-    head.armature.pose.bones["neck"].rotation_quaternion = (0.96, 0.0, 0.28, 0.0)
-    fix_joints(head)
-    assert measure_frames(head, range(1, 21)) < TOLERANCE
-
-
-def test_a_still_pose_is_fixed_without_keys(scene, head):
-    head.shape_keys.key_blocks["shape_2"].value = 2.0
-    head.armature.pose.bones["jaw"].rotation_quaternion = (0.96, 0.28, 0.0, 0.0)
-    assert measure_pose(head, bpy.context) > TOLERANCE
-    assert fix_joints(head)[0] == ["jaw"]
+def test_bones_and_sliders_set_by_hand_are_exact(scene, head):
+    random = np.random.default_rng(3)
+    for name in head.expression_keys:
+        head.shape_keys.key_blocks[name].value = random.normal(0.0, 0.7)
+    for name in BONES:
+        head.armature.pose.bones[name].rotation_quaternion = random.normal(0.0, 1.0, 4) * (1, 0.3, 0.3, 0.3)
     assert measure_pose(head, bpy.context) < TOLERANCE
-    assert head.armature.animation_data is None
+    for name in BONES:
+        head.armature.pose.bones[name].constraints[0].mute = True
+    assert measure_pose(head, bpy.context) > 1e-4
 
 
-def test_a_bone_moved_on_purpose_stays(scene, head):
-    head.armature.pose.bones["root"].location = (0.5, 0.0, 0.0)
-    assert fix_joints(head) == ([], 0.0)
-    assert head.armature.pose.bones["root"].location[0] == 0.5
+def test_location_is_the_artists_along_the_turned_axes(scene, head, motion):
+    talking(head, motion)
+    scene.frame_set(7)
+    before = evaluated(head)
+    root = head.armature.pose.bones["root"]
+    root.location = (0.5, 0.0, 0.0)
+    moved = evaluated(head) - before
+    assert np.allclose(moved, 0.5 * np.array(root.rotation_quaternion.to_matrix().col[0]), atol=1e-6)
 
 
-def test_bones_in_nla_strips_are_refused(scene, head, motion):
-    take = talking(head, motion)
-    track = head.armature.animation_data.nla_tracks.new()
-    track.strips.new("take", 1, take).action_slot = head.armature.animation_data.action_slot
-    head.armature.animation_data.action = None
-    head.armature.pose.bones["neck"].rotation_quaternion = (0.96, 0.0, 0.28, 0.0)
-    with pytest.raises(ArtalkError, match="NLA"):
-        fix_joints(head)
+def evaluated(head):
+    bpy.context.view_layer.update()
+    vertices = head.mesh.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.vertices
+    points = np.empty((len(vertices), 3), np.float32)
+    vertices.foreach_get("co", points.ravel())
+    return points
+
+
+def test_a_duplicate_gets_joints_of_its_own(scene, extension, head):
+    for thing in (head.armature, head.mesh):
+        thing.select_set(True)
+    bpy.ops.object.duplicate()
+    copy = head_of(bpy.context.view_layer.objects.active)
+    assert copy.armature != head.armature
+    pose_head(copy, random_poses(1)[0])
+    assert not are_live(copy)
+    assert measure_pose(copy, bpy.context) > TOLERANCE
+    assert bpy.ops.artalk.fix_joints() == {"FINISHED"}
+    assert are_live(copy)
+    assert are_live(head)
+    assert measure_pose(copy, bpy.context) < TOLERANCE
+    assert measure_pose(head, bpy.context) < TOLERANCE
+    assert not bpy.ops.artalk.fix_joints.poll()
+
+
+def test_joints_go_with_the_head(scene, head):
+    joints = joints_of(head.armature)
+    assert (joints.users_collection, joints.users) == ((), 1)
+    bpy.ops.object.select_all(action="DESELECT")
+    for thing in (head.mesh, head.armature):
+        thing.select_set(True)
+    bpy.ops.object.delete()
+    assert joints.users == 0
+
+
+@pytest.mark.parametrize("link", [True, False], ids=["overridden", "appended"])
+def test_joints_come_along_from_another_file(scene, head, tmp_path, link):
+    character = bpy.data.collections.new("Character")
+    scene.collection.children.link(character)
+    for thing in (head.armature, head.mesh):
+        scene.collection.objects.unlink(thing)
+        character.objects.link(thing)
+    library = tmp_path / "library.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(library))
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    with bpy.data.libraries.load(str(library), link=link) as (_, wanted):
+        wanted.collections = ["Character"]
+    scene, root = bpy.context.scene, bpy.data.collections["Character"]
+    if link:
+        root = root.override_hierarchy_create(scene, bpy.context.view_layer)
+    else:
+        scene.collection.children.link(root)
+    head = head_of(next(thing for thing in root.all_objects if thing.type == "ARMATURE"))
+    assert are_live(head)
+    pose_head(head, random_poses(1)[0])
+    bpy.context.view_layer.update()
+    assert measure_pose(head, bpy.context) < TOLERANCE
+
+
+def test_a_head_whose_joints_stand_still_needs_no_more(scene, model):
+    head = build_head(dataclasses.replace(model, expressiondirs=np.zeros_like(model.expressiondirs)), bpy.context)
+    assert joints_of(head.armature) is None
+    assert are_live(head)
+    assert not any(bone.constraints for bone in head.armature.pose.bones)
 
 
 def test_operators_report(scene, extension):
@@ -177,10 +223,8 @@ def test_operators_report(scene, extension):
     assert head.armature.artalk_face.checked == -1.0
     assert bpy.ops.artalk.check_head(count=5) == {"FINISHED"}
     assert 0.0 < head.armature.artalk_face.checked < TOLERANCE
-    assert bpy.ops.artalk.fix_joints() == {"CANCELLED"}
     head.shape_keys.key_blocks["jawOpen"].value = 1.0
     head.armature.pose.bones["neck"].rotation_quaternion = (0.96, 0.28, 0.0, 0.0)
-    assert bpy.ops.artalk.fix_joints() == {"FINISHED"}
     assert measure_pose(head, bpy.context) < TOLERANCE
     bpy.ops.artalk.random_identity(seed=1)
     assert head.armature.artalk_face.checked == -1.0

@@ -124,7 +124,8 @@ def test_identity_keeps_what_others_did(scene, head, model, motion):
     jaw = model.J_regressor[2] @ (after - model.v_template)
     assert np.allclose(head.armature.data.bones["antenna"].head_local, np.array([0, 0.2, 0]) + jaw, atol=1e-6)
     assert bpy.context.mode == "POSE"
-    assert {thing.name for thing in bpy.data.objects} == {head.armature.name, head.mesh.name, "hat"}
+    assert {thing.name for thing in bpy.data.objects} == {
+        head.armature.name, head.mesh.name, head.armature["artalk_joints"].name, "hat"}
 
 
 def test_animation_plays_on_another_person(scene, head, model, motion):

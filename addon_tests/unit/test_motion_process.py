@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from artalk_blender.engine.flame.skinning import rotation_matrices
 
-from artalk_blender.motion.process import ProcessSettings, axis_angle_to_quaternions, joint_shift, process_motion
+from artalk_blender.motion.process import ProcessSettings, axis_angle_to_quaternions, process_motion
 
 
 def motion(frames: int = 40) -> np.ndarray:
@@ -26,14 +26,6 @@ def test_quaternions_are_flames_rotations():
     vectors = np.concatenate([random, np.zeros((1, 3)), np.full((1, 3), 1e-9)])
     vectors = np.concatenate([random, np.zeros((1, 3)), np.full((1, 3), 1e-9)])
     assert np.abs(matrices(axis_angle_to_quaternions(vectors)) - rotation_matrices(vectors)).max() < 1e-6
-
-
-def test_joint_shift_is_i_minus_r_times_dj():
-    random = np.random.default_rng(2)
-    expression, rotation = random.normal(size=(9, 100)), random.normal(0, 0.5, (9, 3))
-    directions = random.normal(0, 0.01, (3, 100))
-    moved = np.einsum("tab,tb->ta", np.eye(3) - rotation_matrices(rotation), expression @ directions.T)
-    assert joint_shift(expression, rotation, directions) == pytest.approx(moved, abs=1e-6)
 
 
 def test_raw_motion_stays_as_it_is():

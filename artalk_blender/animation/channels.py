@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from ..head.handle import Head
 from ..head.names import BONES, JAW, ROOT
 from ..motion.layout import EXPRESSION, HEAD_ROTATION, JAW_POSE
-from ..motion.process import axis_angle_to_quaternions, joint_shift
+from ..motion.process import axis_angle_to_quaternions
 from ..motion.timing import Keying
 from .fcurves import KEY, OBJECT, Channel, bone_path, key_path
 
 NECK = BONES.index("neck")
-_SMALLEST_SHIFT = 1e-7  # metres: below this a bone's location is not keyed
 _NO_TURN = 1e-6  # radians: below this a rotation has no axis
 
 Floats = NDArray[np.floating[Any]]
@@ -26,9 +25,8 @@ Floats = NDArray[np.floating[Any]]
 
 def channels_of(head: Head, motion: NDArray[np.float32], keying: Keying) -> list[Channel]:
     """All F-curves that motion (T,106), already on the frames to be keyed, becomes on this head."""
-    expression = motion[:, EXPRESSION]
     channels = [Channel(KEY, key_path(name), 0, "Expression", values)
-                for name, values in zip(head.expression_keys, expression.T, strict=True)]
+                for name, values in zip(head.expression_keys, motion[:, EXPRESSION].T, strict=True)]
     root, neck = keying.shares
     turned = ((ROOT, motion[:, HEAD_ROTATION] * np.float32(root), root > 0.0),
               (NECK, motion[:, HEAD_ROTATION] * np.float32(neck), neck > 0.0),
@@ -36,17 +34,7 @@ def channels_of(head: Head, motion: NDArray[np.float32], keying: Keying) -> list
     for bone, rotation, wanted in turned:
         if wanted:
             channels += _rotation(head, bone, rotation)
-            channels += _location(head, bone, expression, rotation)
     return channels
-
-
-def _location(head: Head, bone: int, expression: Floats, rotation: Floats) -> list[Channel]:
-    """FLAME's joints move with the expression; a key at rest where they don't, so that nothing earlier stays."""
-    shift = joint_shift(expression, rotation, head.joint_shift[bone])
-    if len(shift) and np.abs(shift).max() < _SMALLEST_SHIFT:
-        shift = np.zeros_like(shift)
-    path = bone_path(BONES[bone], "location")
-    return [Channel(OBJECT, path, axis, BONES[bone], shift[:, axis]) for axis in range(3)]
 
 
 def _rotation(head: Head, bone: int, rotation: Floats) -> list[Channel]:

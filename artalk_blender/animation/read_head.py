@@ -22,6 +22,7 @@ from .. import compat
 from ..engine.rotations import chained, continuous, from_matrices, to_axis_angle
 from ..errors import ArtalkError
 from ..head.build import Head
+from ..head.joints import CONSTRAINT
 from ..head.names import BONES, JAW, ROOT
 from ..motion.layout import EXPRESSION, HEAD_ROTATION, JAW_POSE, MOTION_FPS
 from .fcurves import bone_path, key_path
@@ -120,7 +121,8 @@ def is_plain(head: Head, scene: Any) -> bool:
     parents = [bone.parent.name if bone.parent else "" for bone in (armature.pose.bones[name] for name in BONES)]
     if parents != ["", BONES[ROOT], BONES[NECK], BONES[NECK], BONES[NECK]]:
         return False
-    return all(not bone.constraints and bone.bone.use_inherit_rotation and _rests_straight(bone.bone)
+    return all(all(constraint.name == CONSTRAINT for constraint in bone.constraints)
+               and bone.bone.use_inherit_rotation and _rests_straight(bone.bone)
                for bone in (armature.pose.bones[name] for name in BONES))
 
 

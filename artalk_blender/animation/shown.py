@@ -94,10 +94,6 @@ class Shown:
             column = self.columns.get((path, 0))
             if column is not None:
                 spread[column] = self.points.expression[:, :, index].T
-        for axis in range(3):
-            column = self.columns.get((bone_path(_JAW, "location"), axis))
-            if column is not None:
-                spread[column, axis] = self.points.jaw_weight
         arm = self.points.rest - self.points.joint
         jaw = np.stack([(np.cross(axis, arm) * self.points.jaw_weight[:, None]).T for axis in np.eye(3)])
         result = []
@@ -144,10 +140,6 @@ class Shown:
             worst = np.maximum(worst, np.linalg.norm(turn, axis=1) / self.radians)
             if bone == _JAW:
                 moved += turn.astype(np.float32) @ self.jaw
-            path = bone_path(bone, "location")
-            shift = [off[:, self.columns[path, axis]] for axis in range(3) if (path, axis) in self.columns]
-            if shift:
-                worst = np.maximum(worst, np.linalg.norm(shift, axis=0) / self.metres)
         moved *= moved
         count = len(self.points.rest)
         far = moved[:, :count] + moved[:, count : 2 * count]
@@ -179,15 +171,11 @@ class Shown:
 
     def _far(self, values: Floats, rows: Ints) -> Floats:
         """How far each point (R,N) is off, metres."""
-        path = bone_path(_JAW, "location")
         result = np.empty((len(rows), len(self.points.rest)))
         for start in range(0, len(rows), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             new, old = values[part], self.values[rows[part]]
             off = self.points.positions(self._motion(new)) - self.points.positions(self._motion(old))
-            for axis in range(3):
-                shift = self._column(path, axis, new) - self._column(path, axis, old)
-                off[:, :, axis] += np.multiply.outer(shift, self.points.jaw_weight)
             result[part] = np.sqrt((off * off) @ np.ones(3))
         return result
 

@@ -4,8 +4,8 @@
 How the two meet: every bone points along FLAME's +Y with roll 0, so its rest axes are FLAME's axes and an
 axis-angle is its `rotation_quaternion`; shape keys act before the Armature modifier, as in FLAME; pose correctives
 are shape keys driven by (R - I), one element of the bone's own matrix each, which Blender evaluates without Python
-and in whatever rotation mode the bone has. FLAME is Y-up: the armature object carries the turn to Blender's Z-up,
-mesh and bones stay in FLAME's own coordinates.
+and in whatever rotation mode the bone has; bones turn about joints that move with the expression (`joints.py`).
+FLAME is Y-up: the armature object carries the turn to Blender's Z-up, mesh and bones stay in FLAME's own coordinates.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ..motion.lids import blink_direction
 from ..motion.regions import region_grams
 from .bones import edit_bones
 from .handle import Head, find_head, head_of
+from .joints import add_joints
 from .materials import add_uvs, face_materials, make_material, read_uvs
 from .names import (
     BLINK_KEY,
@@ -63,9 +64,11 @@ def build_head(model: FlameModel, context: Any, name: str = "") -> Head:
     _bind(mesh, armature, model)
     _add_correctives(mesh, armature, model)
     _remember(armature, model)
+    head = Head(armature, mesh)
+    add_joints(head)
     armature.location = context.scene.cursor.location
     armature.rotation_euler = (pi / 2.0, 0.0, 0.0)
-    return Head(armature, mesh)
+    return head
 
 
 def _remember(armature: Any, model: FlameModel) -> None:

@@ -12,6 +12,7 @@ ROOT, JAW = 0, 2
 # ID properties by which a head is known again; they survive without the extension
 HEAD_KEY = "artalk_head"  # on the armature object: dict of name, path, sha256, version, expression_keys
 SHIFT_KEY = "artalk_joint_shift"  # on the armature object: (5,3,100) float64, flat: metres of a joint per expression
+JOINTS_KEY = "artalk_joints"  # on the armature object: the object whose points the bones turn about; or not there
 REGIONS_KEY = "artalk_regions"  # on the armature object: (3,100,100) float32, flat: Gram matrices of the regions
 BLINK_KEY = "artalk_blink"  # on the armature object: (100,) float32 expressions that close the lids; or not there
 LIPS_KEY = "artalk_lips"  # on the armature object: dict of upper, lower (opposite vertices) and ring

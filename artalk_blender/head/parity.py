@@ -12,6 +12,7 @@ from ..engine.flame.model import EXPRESSION_COUNT, FlameModel
 from ..engine.flame.skinning import skin
 from .handle import Head
 from .identity import built_identity
+from .joints import CONSTRAINT
 from .names import BONES
 from .pose import pose_head
 from .source import load_model
@@ -75,7 +76,8 @@ def _neutralise(stage: Stage) -> None:
             key.mute = True
     for bone in stage.head.armature.pose.bones:
         for constraint in list(bone.constraints):
-            bone.constraints.remove(constraint)
+            if constraint.name != CONSTRAINT:
+                bone.constraints.remove(constraint)
         bone.scale = (1.0, 1.0, 1.0)
 
 

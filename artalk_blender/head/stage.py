@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..engine.rotations import from_matrices, to_axis_angle
 from .handle import Head
+from .joints import are_live, follow, joints_of
 from .names import BONES
 
 Floats = NDArray[np.float64]
@@ -64,11 +65,6 @@ class Stage:
             local.append((turned[parent.name].T if parent and parent.name in turned else np.eye(3)) @ turned[name])
         return Pose(np.array(expression), to_axis_angle(from_matrices(np.stack(local))))
 
-    def moves(self) -> Floats:
-        """(5,3) the bones' evaluated locations, metres."""
-        bones = self.evaluated(self.head.armature).pose.bones
-        return np.array([bones[name].location for name in BONES], np.float64)
-
 
 @contextmanager
 def staged(head: Head, animated: bool) -> Iterator[Stage]:
@@ -78,6 +74,7 @@ def staged(head: Head, animated: bool) -> Iterator[Stage]:
     """
     armature, mesh = head.armature.copy(), head.mesh.copy()
     mesh.data = head.mesh.data.copy()
+    joints = joints_of(head.armature).copy() if joints_of(head.armature) is not None and are_live(head) else None
     scene = bpy.data.scenes.new("ARTalk check")
     try:
         copy = Head(armature, mesh)
@@ -89,6 +86,9 @@ def staged(head: Head, animated: bool) -> Iterator[Stage]:
                 mesh.modifiers.remove(modifier)
         mesh.show_only_shape_key = False
         _follow(copy, head.armature)
+        if joints is not None:
+            joints.data = joints.data.copy()
+            follow(copy, joints)
         if not animated:
             _silence(copy)
         for thing in (armature, mesh):
@@ -98,11 +98,12 @@ def staged(head: Head, animated: bool) -> Iterator[Stage]:
         stage.update()
         yield stage
     finally:
-        data = mesh.data
         bpy.data.scenes.remove(scene)
-        bpy.data.objects.remove(mesh)
         bpy.data.objects.remove(armature)
-        bpy.data.meshes.remove(data)
+        for thing in (mesh, joints) if joints is not None else (mesh,):
+            data = thing.data
+            bpy.data.objects.remove(thing)
+            bpy.data.meshes.remove(data)
 
 
 def _follow(copy: Head, original: Any) -> None:

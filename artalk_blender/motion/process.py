@@ -174,19 +174,3 @@ def axis_angle_to_quaternions(axis_angle: NDArray[np.floating[Any]]) -> NDArray[
         first = 1.0 if quaternions[0, 0] >= 0 else -1.0
         quaternions *= (first * np.concatenate([[1.0], np.cumprod(step)]))[:, None]
     return quaternions
-
-
-def joint_shift(expression: NDArray[np.floating[Any]], rotation: NDArray[np.floating[Any]],
-                directions: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """How far a bone has to move (T,3), metres, because FLAME's joints move with the expression.
-
-    FLAME turns about joint + dJ, a bone about its rest joint; turning by R about the former is turning about
-    the latter and moving by (I - R) dJ. expression (T,100), rotation (T,3) axis-angle, directions (3,100): dJ
-    = directions times expression.
-    """
-    shift = np.asarray(expression, np.float64) @ np.asarray(directions, np.float64).T
-    w, x, y, z = axis_angle_to_quaternions(rotation).T
-    axis = np.stack([x, y, z], 1)
-    cross = np.cross(axis, shift)
-    turned = shift + 2.0 * (w[:, None] * cross + np.cross(axis, cross))
-    return shift - turned

@@ -16,8 +16,8 @@ from ..head import settings
 from ..head.build import build_head
 from ..head.handle import Head, find_head
 from ..head.identity import fixed_reason, random_coefficients, read_coefficients, set_identity
+from ..head.joints import are_live, renew_joints
 from ..head.parity import TOLERANCE, measure_parity, measure_pose
-from ..head.pose import fix_joints
 from ..head.source import point_to
 from ..preferences import read_preferences
 
@@ -199,24 +199,24 @@ class ARTALK_OT_check_head(_HeadOperator, bpy.types.Operator):
         if distance > TOLERANCE:
             self.report({"WARNING"}, f"{text} The head was changed by hand.")
         elif now > TOLERANCE:
-            self.report({"WARNING"}, f"{text} Fix Joints makes bones exact that were turned by hand.")
+            self.report({"WARNING"}, f"{text} " + ("Bones were moved by hand." if are_live(head) else "Fix Joints."))
         else:
             self.report({"INFO"}, text)
         return {"FINISHED"}
 
 
 class ARTALK_OT_fix_joints(_HeadOperator, bpy.types.Operator):
-    """Move neck, eyes and jaw along with FLAME's joints, which shift with the expression; keyed where keys are"""
+    """Let the bones turn about joints that follow this head's expression; those of a duplicate follow the first head"""
 
     bl_idname = "artalk.fix_joints"
     bl_label = "Fix Joints"
 
+    @classmethod
+    def reason(cls, head: Head, context: bpy.types.Context) -> str:
+        return "The joints follow the expression" if are_live(head) else fixed_reason(head, context)
+
     def run(self, head: Head, context: bpy.types.Context) -> set[str]:
-        bones, off = fix_joints(head)
-        if not bones:
-            self.report({"INFO"}, "All bones are where FLAME has them.")
-            return {"CANCELLED"}
-        self.report({"INFO"}, f"Moved {', '.join(bones)} by up to {1e3 * off:.3f} mm.")
+        renew_joints(head)
         return {"FINISHED"}
 
 

@@ -8,6 +8,7 @@ import bpy
 from ..head import settings
 from ..head.handle import find_head
 from ..head.identity import fixed_reason
+from ..head.joints import are_live
 from ..ops.head import (
     ARTALK_OT_apply_identity,
     ARTALK_OT_check_head,
@@ -51,7 +52,8 @@ class ARTALK_PT_head(bpy.types.Panel):
             layout.operator(ARTALK_OT_find_head_file.bl_idname, icon="FILEBROWSER")
         row = layout.row(align=True)
         row.operator(ARTALK_OT_check_head.bl_idname, icon="CHECKMARK")
-        row.operator(ARTALK_OT_fix_joints.bl_idname, icon="BONE_DATA")
+        if not are_live(head):
+            row.operator(ARTALK_OT_fix_joints.bl_idname, icon="BONE_DATA")
         layout.label(text=settings.accuracy(face))
 
 
