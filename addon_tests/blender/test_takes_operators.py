@@ -116,7 +116,7 @@ def test_a_pushed_take_shows_the_same(extension, scene, head, motion, start):
     assert shown() == pytest.approx(before, abs=2e-5)
     assert retune(action, ProcessSettings(smooth=False, clamp=False, intensity=0.5)) == action
     assert shown()[:, 3] == pytest.approx(0.5 * before[:, 3], abs=2e-5)
-    with pytest.raises(RuntimeError, match="plays no take"):
+    with pytest.raises(RuntimeError, match="does not play the take"):
         bpy.ops.artalk.push_take_to_nla()
 
 

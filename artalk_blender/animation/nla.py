@@ -9,8 +9,9 @@ from ..errors import ArtalkError
 from ..head.handle import Head
 from . import assign
 from .fcurves import slot_of
-from .take_data import check_take, note, noted
+from .take_data import check_take, is_take, note, noted
 
+_SHORT = 1e-4  # the smallest scale of a strip
 _TRACKS = "tracks"  # noted on the take: names of the NLA tracks that we made for the take
 
 
@@ -51,6 +52,54 @@ def _strip(track: Any, action: Any, slot: Any, covers: bool) -> Any:
     strip.extrapolation = "HOLD_FORWARD" if covers else "HOLD"  # what lies before the take is not covered by it
     strip.blend_type = "REPLACE"
     return strip
+
+
+def shift_strips(action: Any, frames: float) -> None:
+    """Moves the strips of a take, whose keys have moved, by as many scene frames, along with the part that they play.
+
+    Where it was moved by hand, how long it is, its speed and its part of the take stay. A strip without room, on a
+    locked track, of a linked track, being tweaked or with a time curve of its own stays where it is: its motion moves
+    within it.
+    """
+    found = sorted(assign.strips_of(action), key=lambda one: one[2].frame_start, reverse=frames > 0.0)
+    for owner, track, strip in found:
+        if owner.library is None and not (track.lock or track.is_override_data or strip.use_animated_time
+                                          or owner.animation_data.use_tweak_mode) and _has_room(track, strip, frames):
+            _shift(strip, frames)
+
+
+def _has_room(track: Any, strip: Any, frames: float) -> bool:
+    """Whether nothing lies where the strip is going, or on the way there."""
+    start, end = strip.frame_start + min(frames, 0.0), strip.frame_end + max(frames, 0.0)
+    return all(other == strip or other.frame_end <= start + 1e-3 or other.frame_start >= end - 1e-3
+               for other in track.strips)
+
+
+def _shift(strip: Any, frames: float) -> None:
+    """Made short meanwhile: Blender pushes the strips beside one that gets longer away."""
+    scale, start, end = strip.scale, strip.frame_start, strip.frame_end
+    first, last = strip.action_frame_start, strip.action_frame_end
+    strip.scale = _SHORT
+    for name, value in _leading([("action_frame_start", first), ("action_frame_end", last)], frames):
+        setattr(strip, name, value + frames)
+    strip.scale = scale
+    for name, value in _leading([("frame_start_raw", start), ("frame_end_raw", end)], frames):
+        setattr(strip, name, value + frames)
+
+
+def _leading(ends: list[tuple[str, float]], frames: float) -> list[tuple[str, float]]:
+    """The end that goes ahead first: the start never comes to lie behind the end."""
+    return ends[::-1] if frames > 0.0 else ends
+
+
+def pushed_take(head: Head) -> Any:
+    """The take that plays on the head from the topmost NLA track that is not muted, or None."""
+    for _, owner in assign.owners(head):
+        for track in reversed(owner.animation_data.nla_tracks if owner.animation_data is not None else ()):
+            for strip in track.strips if not track.mute else ():
+                if is_take(strip.action) and not strip.mute:
+                    return strip.action
+    return None
 
 
 def remove_strips(action: Any) -> list[Any]:

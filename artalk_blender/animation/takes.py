@@ -29,7 +29,7 @@ from . import assign
 from .channels import channels_of
 from .fcurves import KEY, OBJECT, Channel, remove_curves, slot_of, write_channels
 from .mouth import mouth_of
-from .nla import remove_strips
+from .nla import remove_strips, shift_strips
 from .simplify import Bound, Simplification, simplify_curves
 from .take_data import (
     BEFORE,
@@ -199,6 +199,10 @@ def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None,
         _simplify(result, head, Bound(**stored[SIMPLIFIED]))
     result[TAKE_KEY]["settings"] = {**stored.get("settings", {}), **settings.as_dict()}
     result[TAKE_KEY]["keying"] = keying.as_dict()
+    if result == action:
+        shift_strips(action, (settings.offset_ms - _offset_ms(stored)) * 1e-3 * stored["scene_fps"])
+        for owner, _, _ in assign.strips_of(action):
+            owner.update_tag()
     if _plays(action, head):
         assign.put_values(head, values, gone)
         if result == action:
@@ -207,6 +211,14 @@ def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None,
         else:
             play_take(result, head)
     return result
+
+
+def _offset_ms(stored: dict[str, Any]) -> float:
+    """The sync offset that a take's keys have; none where what it keeps is damaged."""
+    try:
+        return ProcessSettings.from_dict(stored.get("settings", {})).offset_ms
+    except (AttributeError, TypeError, ValueError):
+        return 0.0
 
 
 def _refresh(head: Head) -> None:

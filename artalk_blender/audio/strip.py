@@ -81,7 +81,7 @@ def read_strip(strip: Any, scene: Any) -> StripAudio:
         heard = cut(samples, offset, until - offset)
         times = TimeMap(tuple(second - offset for second in whole.seconds), whole.frames)
     start, end = frame_to_seconds(first, rate), frame_to_seconds(last, rate)
-    facts = {"start": start, "end": end, "offset": offset, "speed": (until - offset) / (end - start),
+    facts = {"start": start, "end": end, "offset": offset, "speed": round((until - offset) / (end - start), 9),
              "as_played": float(stretched)}
     path = strip.sound.filepath
     return StripAudio(heard, first, Path(path).stem or strip.name, path, sha256, times, facts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..animation.nla import push_take
+from ..animation.nla import push_take, pushed_take
 from ..animation.takes import (
     Bound,
     duplicate_take,
@@ -26,12 +26,14 @@ from ..properties import keying, process_settings, show_settings
 
 
 def playing_take(head: Head | None) -> Any:
-    """The take that plays on a head, or None."""
-    for owner in (head.shape_keys, head.armature) if head is not None else ():
+    """The take that plays on a head, as its Action or from the NLA, or None."""
+    if head is None:
+        return None
+    for owner in (head.shape_keys, head.armature):
         action = owner.animation_data.action if owner.animation_data is not None else None
         if is_take(action):
             return action
-    return None
+    return pushed_take(head)
 
 
 class _TakeOperator:
