@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .codec import area_pool, code_values, linear_spread
-from .generator import MAX_LOG_TEMPERATURE, Attention, Block, Generator, Prediction
+from .generator import MAX_LOG_TEMPERATURE, Attention, Block, Generator, Prediction, choose
 from .products import Affine, fuse, packed
 
 
@@ -116,8 +116,8 @@ class FastGenerator:
             block.attention.kept = torch.empty(0)
             block.modulation = torch.empty(0)
 
-    def predict(self, style: Tensor, history: Tensor, audio: Tensor) -> Prediction:
-        """Style (B,1,W), history (B,R,180,C) and audio (B,181,D) -> the chunk's bits."""
+    def predict(self, style: Tensor, history: Tensor, audio: Tensor, noise: Tensor | None = None) -> Prediction:
+        """Style (B,1,W), history (B,R,180,C), audio (B,181,D) and perhaps noise (1,181,C) -> the chunk's bits."""
         generator, config = self.generator, self.config
         shared = all(x.stride(0) == 0 for x in (style, history))    # as it is before the first chunk of a batch
         past = generator.history_tokens(style[:1], history[:1]) if shared else generator.history_tokens(style, history)
@@ -134,6 +134,6 @@ class FastGenerator:
                 x = block(x, start)
             x = torch.addcmul(shift[:, start:end], _norm(x), scale[:, start:end])
             logits.append(self.logits(x).unflatten(-1, (config.code_dim, 2)))
-            bits.append(logits[-1][..., 1] > logits[-1][..., 0])
+            bits.append(choose(logits[-1], None if noise is None else noise[:, start:end]))
             total = total + linear_spread(code_values(bits[-1]), config.frames)
         return Prediction(torch.cat(bits, dim=1), torch.cat(logits, dim=1))

@@ -180,17 +180,26 @@ class Generator(nn.Module):
         return self.logits_head(self.cond_logits_head(x, audio)).unflatten(-1, (self.config.code_dim, 2))
 
     @torch.no_grad()
-    def predict_plain(self, style: Tensor, history: Tensor, audio: Tensor) -> Prediction:
-        """The slow reference: at each scale run every token so far; the last pass gives the bits."""
+    def predict_plain(self, style: Tensor, history: Tensor, audio: Tensor, noise: Tensor | None = None) -> Prediction:
+        """The slow reference: at each scale run every token so far; the last pass gives the bits.
+
+        `noise` (1,181,C) is what the logits of bit 0 are raised by before the two are compared.
+        """
         scales = self.config.scales
         past = self.history_tokens(style, history)
         inputs = history.new_zeros(style.shape[0], 0, self.config.code_dim)
         for index in range(len(scales)):
             logits = self._run(self.input_tokens(style, inputs), past, audio)
-            bits = logits[..., 1] > logits[..., 0]
+            bits = choose(logits, None if noise is None else noise[:, : logits.shape[1]])
             if index + 1 < len(scales):
                 inputs = scale_features(bits, scales)
         return Prediction(bits, logits)
+
+
+def choose(logits: Tensor, noise: Tensor | None) -> Tensor:
+    """Logits (B,L,C,2) -> the likelier bits (B,L,C), noise (1,L,C) added to bit 0's."""
+    against = logits[..., 0]
+    return logits[..., 1] > (against if noise is None else against + noise)
 
 
 def _block_causal_mask(level: Tensor, history: int) -> Tensor:

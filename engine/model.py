@@ -18,6 +18,7 @@ from .assets import DEFAULT_MODEL
 from .chunking import Floats
 from .device import check_choice, check_precision, choose_device, memory_in_a_sentence, set_threads
 from .errors import EngineError
+from .passage import WHOLE, Passage
 from .portable.network import PortableNetwork
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ class LoadedModel:
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def chunks(self, samples: Floats, style: Floats | None = None) -> Iterator[Floats]:
+    def chunks(self, samples: Floats, style: Floats | None = None, passage: Passage = WHOLE) -> Iterator[Floats]:
         """Samples (N,) at 16 kHz and a style motion (50,106) -> raw motion (100,106) of every 4-second chunk."""
         with memory_in_a_sentence():
-            yield from self.network.chunks(samples, style)
+            yield from self.network.chunks(samples, style, passage=passage)
 
     def together(self, sounds: Sequence[Floats], style: Floats | None = None) -> list[Floats]:
         """Raw motion (100 * chunks, 106) of every sound; in torch several run side by side."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -27,6 +27,7 @@ from .errors import EngineError
 from .fast_codec import FastCodec
 from .fast_generator import FastGenerator
 from .generator import Generator, Prediction
+from .passage import WHOLE, Passage
 from .recorded import Recorded
 from .style import StyleEncoder
 
@@ -111,8 +112,8 @@ class FastPath:
         self.decode = Recorded(self._decode)
         self.recall = Recorded(self._recall)
 
-    def _predict(self, style: Tensor, history: Tensor, features: Tensor) -> tuple[Tensor, ...]:
-        found = self.generator.predict(style, history, self._pool(features))
+    def _predict(self, style: Tensor, history: Tensor, features: Tensor, *noise: Tensor) -> tuple[Tensor, ...]:
+        found = self.generator.predict(style, history, self._pool(features), *noise)
         return found.bits, found.logits
 
     def _decode(self, previous_bits: Tensor, bits: Tensor, logits: Tensor) -> tuple[Tensor, ...]:
@@ -164,18 +165,19 @@ class Network(Generator):
         """Where the weights lie."""
         return self.pos_embed.device
 
-    def audio_features(self, samples: Floats, plain: bool = False) -> Iterator[Tensor]:
-        """Samples (N,) -> features (1,F,D) of every chunk; F is 199 (wav2vec), 50 (Mimi) or 200 (mel).
+    def audio_features(self, samples: Floats, plain: bool = False, passage: Passage = WHOLE) -> Iterator[Tensor]:
+        """Samples (N,) -> features (1,F,D) of the passage's chunks; F is 199 (wav2vec), 50 (Mimi) or 200 (mel).
 
         The first chunk is heard alone, so that its motion is out early, later ones several at once.
         """
         if self.config.audio_encoder == "mel":
-            mel = padded_mel(samples)
-            for low, start, high in feature_windows(len(mel) // 2, self.config):
+            mel = padded_mel(samples, passage)
+            chunks = passage.chunks(len(samples))
+            for low, start, high in feature_windows(len(mel) // 2, self.config, 2 * passage.start_frame, chunks):
                 window = self.to_device(mel[2 * low : 2 * high])[None]
                 yield self.audio_encoder(window)[:, start - low : start - low + FEATURE_FRAMES]
             return
-        pieces = split_samples(samples)
+        pieces = split_samples(samples, passage)
         size, most = 1, 1 if plain else self.fast().chunks_at_once
         while batch := list(islice(pieces, size)):
             yield from self.encode(np.stack(batch), plain).split(1)
@@ -188,8 +190,8 @@ class Network(Generator):
         prepare = getattr(self.audio_encoder, "prepare", None)      # Mimi hears at another rate
         return encoder(self.to_device(chunks if prepare is None else prepare(chunks)))
 
-    def start(self, style: Floats | None) -> State:
-        """The state before the first chunk; the history is the codes of a motion of zeros."""
+    def start(self, style: Floats | None, passage: Passage = WHOLE, plain: bool = False) -> State:
+        """The state before the first chunk; where there is no motion before, its codes are those of zeros."""
         codes = None
         if style is not None:
             codes = self.style_encoder(self.to_device(style)[None])
@@ -197,19 +199,24 @@ class Network(Generator):
         bits = self.basic_vae.motion_to_bits(rest)
         features = scale_features(bits, self.config.scales)
         history = features[:, None].expand(-1, self.config.prev_ratio, -1, -1)
-        return State(self.style_condition(codes), history, bits)
+        state = State(self.style_condition(codes), history, bits)
+        for past in passage.pasts(self.config):
+            state.motion = self.to_device(past)[None]
+            self.recall(state, plain)
+        return state
 
-    def step(self, state: State, features: Tensor, plain: bool = False) -> Step:
+    def step(self, state: State, features: Tensor, plain: bool = False, noise: Tensor | None = None) -> Step:
         """Features (B,F,D) of the next chunk -> its motion; moves `state` on."""
         self.recall(state, plain)
-        return self.advance(state, self.predict(state, features, plain), plain)
+        return self.advance(state, self.predict(state, features, plain, noise), plain)
 
-    def predict(self, state: State, features: Tensor, plain: bool = False) -> Prediction:
+    def predict(self, state: State, features: Tensor, plain: bool = False, noise: Tensor | None = None) -> Prediction:
         """Features (B,F,D) of the next chunk -> its bits; the chunk before must have been recalled."""
         self._set_tf32(plain)
         if plain:
-            return self.predict_plain(state.style, state.history, self.pool_audio(features))
-        return Prediction(*self.fast().predict(state.style, state.history, features))
+            return self.predict_plain(state.style, state.history, self.pool_audio(features), noise)
+        more = () if noise is None else (noise,)
+        return Prediction(*self.fast().predict(state.style, state.history, features, *more))
 
     def advance(self, state: State, prediction: Prediction, plain: bool = False) -> Step:
         """Decode a chunk's bits into motion, and make it the past of the next one."""
@@ -234,22 +241,25 @@ class Network(Generator):
             state.previous_bits, state.history = self.fast().recall(state.motion, state.history)
         state.motion = None
 
-    def steps(self, samples: Floats, style: Floats | None = None, plain: bool = False) -> Iterator[Step]:
+    def steps(self, samples: Floats, style: Floats | None = None, plain: bool = False,
+              passage: Passage = WHOLE) -> Iterator[Step]:
         """Samples (N,) at 16 kHz -> the result of every chunk; `plain` takes the slow reference path."""
         with torch.inference_mode():
-            state = self.start(style)
-            features = self.audio_features(samples, plain)
-        while True:
+            state = self.start(style, passage, plain)
+            features = self.audio_features(samples, plain, passage)
+        for index in count():
             with torch.inference_mode():    # not held across yields: the caller's own mode is its own matter
                 chunk = next(features, None)
                 if chunk is None:
                     return
-                result = self.step(state, chunk, plain)
+                noise = passage.noise(index, self.config)
+                result = self.step(state, chunk, plain, None if noise is None else self.to_device(noise)[None])
             yield result
 
-    def chunks(self, samples: Floats, style: Floats | None = None, plain: bool = False) -> Iterator[Floats]:
+    def chunks(self, samples: Floats, style: Floats | None = None, plain: bool = False,
+               passage: Passage = WHOLE) -> Iterator[Floats]:
         """Samples (N,) at 16 kHz -> raw motion (100,106) of every chunk."""
-        fetched = (self.fetch(result.motion[0]) for result in self.steps(samples, style, plain))
+        fetched = (self.fetch(result.motion[0]) for result in self.steps(samples, style, plain, passage))
         # a graphics card is given its next chunk before the last one is waited for
         ahead = 1 if self.device.type == "cuda" else 0
         waiting: deque[Fetched] = deque()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import EngineError
+from .passage import WHOLE, Passage
 from .smoothing import StreamingSmoother, smooth_motion
 
 SAMPLE_RATE = 16000
@@ -33,8 +34,8 @@ class Model(Protocol):
     device: str
     precision: str
 
-    def chunks(self, samples: Floats, style: Floats | None = None) -> Iterator[Floats]:
-        """Raw motion (100,106) of each 4-second chunk of samples (N,), in order."""
+    def chunks(self, samples: Floats, style: Floats | None = None, passage: Passage = WHOLE) -> Iterator[Floats]:
+        """Raw motion (100,106) of each 4-second chunk of samples (N,), in order; of a passage, from its start on."""
         ...
 
     def together(self, sounds: Sequence[Floats], style: Floats | None = None) -> list[Floats]:
@@ -102,25 +103,28 @@ class Pipeline:
         style: NDArray[np.floating[Any]] | None = None,
         raw: bool = False,
         cancelled: Callable[[], bool] = lambda: False,
+        passage: Passage = WHOLE,
     ) -> Iterator[Part]:
         """Motion of samples (N,) at 16 kHz as it is made: smoothed (4 frames' delay), or raw.
 
         `cancelled` is asked between chunks; where it says yes, an EngineError with code "cancelled" ends the stream.
+        Of a passage only its frames are made; `Part.start` counts from the start of the sound all the same.
         """
         samples = check_samples(samples)
         style = None if style is None else check_style(style)
-        frames, total = frame_count(len(samples)), chunk_count(len(samples))
+        passage = passage.checked(len(samples))
+        wanted, total = passage.frame_count(len(samples)), passage.chunks(len(samples))
         smoother = StreamingSmoother()
         made = sent = 0
-        for done, chunk in enumerate(self.model.chunks(samples, style), 1):
+        for done, chunk in enumerate(self.model.chunks(samples, style, passage), 1):
             if cancelled():
                 raise EngineError("Cancelled.", code="cancelled")
-            chunk = chunk[: frames - made]
+            chunk = chunk[: wanted - made]
             made += len(chunk)
             ready = chunk if raw else smoother.push(chunk)
-            if made == frames and not raw:
+            if made == wanted and not raw:
                 ready = np.concatenate([ready, smoother.flush()])
-            yield Part(sent, ready, done, total)
+            yield Part(passage.start_frame + sent, ready, done, total)
             sent += len(ready)
 
     def generate(
@@ -129,10 +133,11 @@ class Pipeline:
         style: NDArray[np.floating[Any]] | None = None,
         raw: bool = False,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        passage: Passage = WHOLE,
     ) -> Floats:
-        """Motion (T,106) at 25 fps of samples (N,) at 16 kHz, T = ceil(N / 640)."""
+        """Motion (T,106) at 25 fps of samples (N,) at 16 kHz, T = ceil(N / 640), or of a passage of them."""
         parts = []
-        for part in self.stream(samples, style, raw):
+        for part in self.stream(samples, style, raw, passage=passage):
             parts.append(part.motion)
             progress(part.chunks_done, part.chunks_total)
         return np.concatenate(parts)

@@ -24,7 +24,8 @@ VERSION = 1
 HELLO = "hello"  # first message: {version}; answered by `ready`
 LOAD = "load"  # {model, backend, device, precision}: get a model ready
 UNLOAD = "unload"  # give its memory back
-GENERATE = "generate"  # {raw}, payload samples (N,) f32 16 kHz [style (50,106) f32] -> motion, progress
+# {raw, start_frame, frames, variation}, payload samples (N,) f32 16 kHz [style (50,106) f32] [history (H,106) f32]
+GENERATE = "generate"  # -> motion, progress; a range is made from all samples and the raw motion before it
 RENDER = "render"  # avatar frames -> frame, progress
 CANCEL = "cancel"  # {target}: stop the request with that id
 SHUTDOWN = "shutdown"  # finish and exit

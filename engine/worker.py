@@ -23,6 +23,7 @@ from . import __version__, protocol
 from .device import give_back_memory
 from .errors import EngineError
 from .model import load_model
+from .passage import Passage
 from .pipeline import Model, Pipeline, warnings_for
 from .protocol import Array, Message
 
@@ -157,7 +158,7 @@ class Worker:
         raw = bool(request.fields.get("raw", False))
         started = time.perf_counter()
         parts = Pipeline(self._model).stream(
-            samples, _array(request, "style"), raw, cancelled=lambda: request.id in self._cancelled,
+            samples, _array(request, "style"), raw, lambda: request.id in self._cancelled, _passage(request),
         )
         frames = 0
         for part in parts:
@@ -165,11 +166,20 @@ class Worker:
             self._send(Message(protocol.MOTION, request.id, {"start": part.start, "raw": raw},
                                {"motion": Array("float32", motion.shape, motion.tobytes())}))
             self._send(Message(protocol.PROGRESS, request.id, {"done": part.chunks_done, "total": part.chunks_total}))
-            frames = part.start + len(motion)
+            frames += len(motion)
         return {
             "frames": frames, "seconds": time.perf_counter() - started, "model": self._model.name,
             "sha256": self._model.sha256, "device": self._model.device, "precision": self._model.precision,
         }
+
+
+def _passage(request: Message) -> Passage:
+    """The range that a request asks for; the whole sound where it names none."""
+    numbers = {name: request.fields[name] for name in ("start_frame", "frames", "variation") if name in request.fields}
+    for name, value in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise EngineError(f"`{name}` must be a whole number.", code="bad_input")
+    return Passage(history=_array(request, "history"), **numbers)
 
 
 def _array(request: Message, name: str) -> NDArray[np.float32] | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..chunking import FEATURE_FRAMES, Floats, feature_windows, padded_mel
 from ..config import NetworkConfig
+from ..passage import WHOLE, Passage
 from .ops import area_pool, attend, gelu, gelu_tanh, join_heads, layer_norm, linear_spread, silu, split_heads, unit
 
 Bools = NDArray[np.bool_]
@@ -162,10 +163,11 @@ class MelEncoder:
     def __init__(self, config: NetworkConfig, weights: Weights) -> None:
         self._config, self._weights = config, weights
 
-    def chunks(self, samples: Floats) -> Iterator[Floats]:
+    def chunks(self, samples: Floats, passage: Passage = WHOLE) -> Iterator[Floats]:
         """Chunk by chunk, each with as much sound around it as the convolutions reach: there are no seams."""
-        mel = padded_mel(samples)
-        for low, start, high in feature_windows(len(mel) // 2, self._config):
+        mel = padded_mel(samples, passage)
+        chunks = passage.chunks(len(samples))
+        for low, start, high in feature_windows(len(mel) // 2, self._config, 2 * passage.start_frame, chunks):
             features = self._features(mel, low, high)
             yield features[start - low : start - low + FEATURE_FRAMES]
 

@@ -17,6 +17,7 @@ import numpy as np
 from ..chunking import Floats
 from ..config import NetworkConfig
 from ..errors import EngineError
+from ..passage import WHOLE, Passage
 from .layers import Bools, Codec, MelEncoder, StyleEncoder, Weights, scale_features
 from .ops import area_pool, attend, gelu_tanh, join_heads, layer_norm, silu, split_heads, unit
 from .weights import Arrays, check_arrays, read_npz
@@ -102,8 +103,12 @@ class PortableNetwork:
         """Audio features of a chunk (F,D) -> one condition per token (181,D)."""
         return np.concatenate([area_pool(features, scale) for scale in self.config.scales])
 
-    def predict(self, blocks: list[Block], style: Floats, history: list[Floats], audio: Floats) -> tuple[Bools, Floats]:
-        """Bits (181,C) and logits (181,C,2) of one chunk; history is the scale features (180,C) of R chunks."""
+    def predict(self, blocks: list[Block], style: Floats, history: list[Floats], audio: Floats,
+                noise: Floats | None = None) -> tuple[Bools, Floats]:
+        """Bits (181,C) and logits (181,C,2) of one chunk; history is the scale features (180,C) of R chunks.
+
+        `noise` (181,C) is what the logits of bit 0 are raised by before the two are compared.
+        """
         weights, config = self._weights, self.config
         past = np.concatenate([np.concatenate([style, weights.linear("vqfeat_embed", one)]) for one in history])
         past = past + self._past_positions
@@ -123,24 +128,29 @@ class PortableNetwork:
                 x = block(x, start)
             x = layer_norm(x, 1e-6) * (scale[start:end] + np.float32(1.0)) + shift[start:end]
             logits[start:end] = weights.linear("logits_head", x).reshape(end - start, config.code_dim, 2)
-            bits[start:end] = logits[start:end, :, 1] > logits[start:end, :, 0]
+            against = logits[start:end, :, 0]
+            bits[start:end] = logits[start:end, :, 1] > (against if noise is None else against + noise[start:end])
         return bits, logits
 
-    def steps(self, samples: Floats, style: Floats | None = None) -> Iterator[Step]:
+    def steps(self, samples: Floats, style: Floats | None = None, passage: Passage = WHOLE) -> Iterator[Step]:
         """Samples (N,) at 16 kHz -> the result of every chunk."""
         config = self.config
         condition = self.style_condition(style)
         blocks = [Block(config, self._weights.under(f"attn_blocks.{index}.")) for index in range(config.depth)]
         previous = self.codec.motion_to_bits(np.zeros((config.frames, config.motion_dim), np.float32))
         history = [scale_features(previous, config.scales)] * config.prev_ratio
-        for features in self.audio_encoder.chunks(samples):
-            bits, logits = self.predict(blocks, condition, history, self.pool_audio(features))
+        for past in passage.pasts(config):
+            previous = self.codec.motion_to_bits(past)
+            history = [*history[1:], scale_features(previous, config.scales)]
+        for index, features in enumerate(self.audio_encoder.chunks(samples, passage)):
+            noise = passage.noise(index, config)
+            bits, logits = self.predict(blocks, condition, history, self.pool_audio(features), noise)
             motion = self.codec.bits_to_motion(previous, bits)
             yield Step(motion, bits, logits)
             previous = self.codec.motion_to_bits(motion)
             history = [*history[1:], scale_features(previous, config.scales)]
 
-    def chunks(self, samples: Floats, style: Floats | None = None) -> Iterator[Floats]:
+    def chunks(self, samples: Floats, style: Floats | None = None, passage: Passage = WHOLE) -> Iterator[Floats]:
         """Samples (N,) at 16 kHz -> raw motion (100,106) of every chunk."""
-        for step in self.steps(samples, style):
+        for step in self.steps(samples, style, passage):
             yield step.motion
