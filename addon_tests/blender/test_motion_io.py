@@ -11,7 +11,7 @@ from artalk_blender.engine.motion_files import read_motion_file
 from artalk_blender.engine.rotations import chained, to_quaternions
 from flame_pickles import chumpy, flame_dict, python2
 
-from artalk_blender.animation.read_head import animated_range, is_plain, read_head
+from artalk_blender.animation.read_head import animated_range, is_plain, read_head, read_in_steps
 from artalk_blender.animation.takes import MOTION_KEY, TAKE_KEY, Provenance, is_take, new_take, raw_motion
 from artalk_blender.errors import EngineError
 from artalk_blender.head.build import find_head, head_of
@@ -194,6 +194,53 @@ def test_ranges_that_make_no_sense_get_a_sentence(scene, head):
             read_head(head, scene, first, last, 25.0)
     assert animated_range(head) is None
     assert len(read_head(head, scene, 3, 3, 25.0).motion) == 1
+
+
+def seen(scene, head):
+    """What an artist could see of the file's data."""
+    return (sorted(one.name for one in bpy.data.scenes), sorted(one.name for one in bpy.data.objects),
+            head.armature.hide_viewport, [one.name for one in head.armature.users_scene], scene.frame_current,
+            [key.value for key in head.shape_keys.key_blocks])
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_reading_in_steps_can_be_broken_off_anywhere(scene, head, motion, direct):
+    new_take(head, np.tile(motion, (12, 1)), 1.0, 25.0, Provenance(), AS_IT_IS)
+    head.armature.hide_viewport = True
+    before = seen(scene, head)
+    for count in (0, 1, 3):
+        steps = read_in_steps(head, scene, 1.0, 720.0, 25.0, direct)
+        done = [next(steps) for _ in range(count)]
+        assert done == sorted(done) and all(0 < part <= 1 for part in done)
+        steps.close()
+        assert seen(scene, head) == before
+    assert len(list(read_in_steps(head, scene, 1.0, 720.0, 25.0, direct))) >= 4
+    assert seen(scene, head) == before
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_head_that_goes_while_it_is_read_is_a_sentence(scene, head, motion, direct):
+    new_take(head, np.tile(motion, (12, 1)), 1.0, 25.0, Provenance(), AS_IT_IS)
+    steps = read_in_steps(head, scene, 1.0, 720.0, 25.0, direct)
+    next(steps)
+    bpy.data.objects.remove(head.armature)
+    with pytest.raises(EngineError, match="changed while it was read"):
+        list(steps)
+    assert len(bpy.data.scenes) == 1 and not [one for one in bpy.data.objects if "Export" in one.name]
+
+
+def test_reading_goes_on_after_an_undo_in_between_or_says_so(scene, head, motion):
+    """An undo takes our scene away and makes all references stale: no crash, nothing left."""
+    new_take(head, np.tile(motion, (12, 1)), 1.0, 25.0, Provenance(), AS_IT_IS)
+    bpy.context.preferences.edit.use_global_undo = True
+    for message in ("one", "two"):
+        bpy.ops.ed.undo_push(message=message)
+    steps = read_in_steps(head, scene, 1.0, 720.0, 25.0, False)
+    next(steps)
+    bpy.ops.ed.undo()
+    with pytest.raises(EngineError, match="changed while it was read"):
+        list(steps)
+    assert len(bpy.data.scenes) == 1 and not [one for one in bpy.data.objects if "Export" in one.name]
 
 
 @pytest.mark.parametrize("fps", [24, 25])

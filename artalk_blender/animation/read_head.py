@@ -8,7 +8,7 @@ be computed. Where nothing but plain F-curves plays, they are read directly, whi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .. import compat
 from ..engine.rotations import chained, continuous, from_matrices, to_axis_angle
 from ..errors import ArtalkError
-from ..head.build import Head
+from ..head.handle import Head, head_of
 from ..head.joints import CONSTRAINT
 from ..head.names import BONES, JAW, ROOT
 from ..motion.layout import EXPRESSION, HEAD_ROTATION, JAW_POSE, MOTION_FPS
@@ -29,10 +29,12 @@ from .fcurves import bone_path, key_path
 
 NECK, EYES = BONES.index("neck"), (BONES.index("eye_left"), BONES.index("eye_right"))
 _MOST_FRAMES = 2_700_000  # of motion: 30 hours
+_EVALUATED, _FROM_CURVES = 8, 200  # frames in one step
 _STILL = 1e-7  # radians
 _ROTATIONS = ("rotation_quaternion", "rotation_euler", "rotation_axis_angle")
 
 Floats = NDArray[np.float64]
+_Key = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,20 @@ def read_head(head: Head, scene: Any, first: float, last: float, scene_fps: floa
     `direct`: True reads F-curves, False what Blender evaluates, None the former where it gives the same.
     Raises ArtalkError where the range makes no sense.
     """
+    steps = read_in_steps(head, scene, first, last, scene_fps, direct)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def read_in_steps(head: Head, scene: Any, first: float, last: float, scene_fps: float, direct: bool | None = None,
+                  ) -> Generator[float, None, HeadMotion]:
+    """`read_head` as a generator of short steps, at most some 10 ms but for the first; yields the part that is done.
+
+    Between two steps it holds no Blender data. Raises ArtalkError where the head is gone after one.
+    """
     if not (np.isfinite([first, last]).all() and first <= last):
         raise ArtalkError("The range to export ends before it begins.", "Set its first and last frame.")
     step = scene_fps / MOTION_FPS
@@ -82,12 +98,26 @@ def read_head(head: Head, scene: Any, first: float, last: float, scene_fps: floa
     frames = first + np.arange(count) * step
     if direct is None:
         direct = is_plain(head, scene)
-    values, turns = (_read_curves if direct else _read_evaluated)(head, scene, frames)
+    read, where = _curves_in_steps if direct else _evaluated_in_steps, (_key(head.armature), _key(scene))
+    del head, scene
+    values, turns = yield from read(*where, frames)
     motion = np.zeros((count, 106), np.float32)
     rotation = [continuous(to_axis_angle(turns[:, bone])) for bone in range(5)]
     motion[:, EXPRESSION], motion[:, HEAD_ROTATION], motion[:, JAW_POSE] = values, rotation[ROOT], rotation[JAW]
     eyes = np.concatenate([rotation[eye] for eye in EYES], 1)
     return HeadMotion(motion, rotation[NECK].astype(np.float32), eyes.astype(np.float32), frames, direct)
+
+
+def _key(block: Any) -> _Key:
+    """What finds a data-block again: its name and the library it is linked from."""
+    return block.name, block.library.filepath if block.library is not None else None
+
+
+def _still_there(head: _Key, scene: _Key) -> tuple[Head, Any]:
+    found, where = head_of(bpy.data.objects.get(head)), bpy.data.scenes.get(scene)
+    if found is None or where is None:
+        raise ArtalkError("The head was changed while it was read.", "Export it again.")
+    return found, where
 
 
 def animated_range(head: Head) -> tuple[float, float] | None:
@@ -141,8 +171,8 @@ def _curves(data: Any) -> list[Any]:
 # -- what Blender evaluates --------------------------------------------------------------------------------------------
 
 @contextmanager
-def _stage(head: Head, scene: Any) -> Iterator[Any]:
-    """A scene with nothing but the head in it; being in no window, what is evaluated in it is not written back.
+def _stage(head: Head, scene: Any) -> Iterator[_Key]:
+    """The key of a scene with nothing but the head in it; in no window, what is evaluated in it is not written back.
 
     The mesh, which would take most of the time, is not in it: an empty object that depends on the shape keys' values
     has Blender evaluate those and not the vertices. What is hidden would not be evaluated either: for as long as this
@@ -150,7 +180,7 @@ def _stage(head: Head, scene: Any) -> Iterator[Any]:
     """
     stage = bpy.data.scenes.new("ARTalk Export")
     asks = bpy.data.objects.new("ARTalk Export", None)
-    hidden = head.armature.hide_viewport
+    hidden, armature, ours = head.armature.hide_viewport, _key(head.armature), (_key(stage), _key(asks))
     try:
         stage.render.fps, stage.render.fps_base = scene.render.fps, scene.render.fps_base
         stage.render.frame_map_old, stage.render.frame_map_new = scene.render.frame_map_old, scene.render.frame_map_new
@@ -165,32 +195,40 @@ def _stage(head: Head, scene: Any) -> Iterator[Any]:
             variable.targets[0].data_path = key_path(name)
         stage.collection.objects.link(head.armature)
         stage.collection.objects.link(asks)
-        yield stage
+        del head, scene, stage, asks, driver, variable
+        yield ours[0]
     finally:
-        if hidden:
-            head.armature.hide_viewport = True
-        bpy.data.scenes.remove(stage)
-        bpy.data.objects.remove(asks)
+        for known, key in zip((bpy.data.scenes, bpy.data.objects), ours, strict=True):
+            if (left := known.get(key)) is not None:
+                known.remove(left)
+        if hidden and (found := bpy.data.objects.get(armature)) is not None:
+            found.hide_viewport = True
 
 
-def _read_evaluated(head: Head, scene: Any, frames: Floats) -> tuple[Floats, Floats]:
+def _evaluated_in_steps(head: _Key, scene: _Key, frames: Floats) -> Generator[float, None, tuple[Floats, Floats]]:
     """Expression values (T,100) and local rotations of the five bones, quaternions (T,5,4)."""
-    keys = head.shape_keys.key_blocks
-    wanted = [keys.find(name) for name in head.expression_keys]
-    audible = np.array([not keys[index].mute for index in wanted])
-    values, row = np.zeros((len(frames), len(wanted))), np.empty(len(keys), np.float32)
+    there, where = _still_there(head, scene)
+    wanted = [there.shape_keys.key_blocks.find(name) for name in there.expression_keys]
+    audible = np.array([not there.shape_keys.key_blocks[index].mute for index in wanted])
+    values = np.zeros((len(frames), len(wanted)))
     matrices = np.zeros((len(frames), 5, 3, 3))
-    with _stage(head, scene) as stage:
-        for index, frame in enumerate(frames):
-            whole = int(np.floor(frame))
-            stage.frame_set(whole, subframe=float(frame) - whole)
-            graph = stage.view_layers[0].depsgraph
-            head.shape_keys.evaluated_get(graph).key_blocks.foreach_get("value", row)
-            values[index] = row[wanted] * audible
-            pose = head.armature.evaluated_get(graph).pose
-            for bone, name in enumerate(BONES):
-                matrices[index, bone] = pose.bones[name].matrix.to_3x3().normalized()
-    return values, _local(head, matrices)
+    with _stage(there, where) as stage:
+        for first in range(0, len(frames), _EVALUATED):
+            there, where = _still_there(head, stage)
+            row = np.empty(len(there.shape_keys.key_blocks), np.float32)
+            for index, frame in enumerate(frames[first : first + _EVALUATED], first):
+                whole = int(np.floor(frame))
+                where.frame_set(whole, subframe=float(frame) - whole)
+                graph = where.view_layers[0].depsgraph
+                there.shape_keys.evaluated_get(graph).key_blocks.foreach_get("value", row)
+                values[index] = row[wanted] * audible
+                pose = there.armature.evaluated_get(graph).pose
+                for bone, name in enumerate(BONES):
+                    matrices[index, bone] = pose.bones[name].matrix.to_3x3().normalized()
+            del there, where, graph, pose
+            yield min(1.0, (first + _EVALUATED) / len(frames))
+    there, _ = _still_there(head, scene)
+    return values, _local(there, matrices)
 
 
 def _local(head: Head, matrices: Floats) -> Floats:
@@ -210,6 +248,16 @@ def _local(head: Head, matrices: Floats) -> Floats:
 
 
 # -- plain F-curves ----------------------------------------------------------------------------------------------------
+
+def _curves_in_steps(head: _Key, scene: _Key, frames: Floats) -> Generator[float, None, tuple[Floats, Floats]]:
+    """The same from F-curves."""
+    parts = []
+    for first in range(0, len(frames), _FROM_CURVES):
+        parts.append(_read_curves(*_still_there(head, scene), frames[first : first + _FROM_CURVES]))
+        yield min(1.0, (first + _FROM_CURVES) / len(frames))
+    values, turns = zip(*parts, strict=True)
+    return np.concatenate(values), np.concatenate(turns)
+
 
 def _read_curves(head: Head, scene: Any, frames: Floats) -> tuple[Floats, Floats]:
     """The same from F-curves; what has none keeps its present value."""
