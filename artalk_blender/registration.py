@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from . import cli, preferences, properties
+from .animation import growing
 from .ops import generate, head, motion_io, takes
 from .ui import menus, panels
 from .worker import job
 
-MODULES = (properties, preferences, job, generate, head, motion_io, takes, menus, panels, cli)
+MODULES = (properties, preferences, growing, job, generate, head, motion_io, takes, menus, panels, cli)
 
 
 def register() -> None:

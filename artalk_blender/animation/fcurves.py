@@ -172,11 +172,14 @@ def digest(action: Any, places: Iterable[tuple[str, str, int]]) -> str:
     """sha256 of keys, handles and interpolation of F-curves: it differs as soon as any of them was edited."""
     result = hashlib.sha256()
     for place in places:
-        result.update(repr(place).encode())
-        curve = find_curve(action, place)
-        for part in _key_bytes(curve) if curve is not None else ():
-            result.update(part)
+        result.update(digest_part(action, place))
     return result.hexdigest()
+
+
+def digest_part(action: Any, place: tuple[str, str, int]) -> bytes:
+    """What of one F-curve goes into the digest."""
+    curve = find_curve(action, place)
+    return b"".join([repr(place).encode(), *(_key_bytes(curve) if curve is not None else ())])
 
 
 def _key_bytes(curve: Any) -> Iterator[bytes]:

@@ -26,6 +26,7 @@ LOUDNESS_KEY = "artalk_loudness"  # bytes: (T,) little-endian float32; only wher
 CURVES = "curves"  # JSON: [slot, data path, index] of every F-curve that we wrote
 DIGEST = "digest"  # what they looked like when we had written them
 BEFORE = "before"  # JSON: what played before and what the properties were
+UNFINISHED = "unfinished"  # there only while the take's motion is being made
 SIMPLIFIED = "simplified"  # dict: millimetres, degrees; only where keys were taken out
 
 Floats = NDArray[np.float32]
@@ -63,6 +64,11 @@ def check_take(action: Any) -> None:
 def takes() -> list[Any]:
     """Every take in the file."""
     return [action for action in bpy.data.actions if is_take(action)]
+
+
+def unfinished_takes() -> list[Any]:
+    """Takes whose motion is still being made, or was when something went wrong."""
+    return [action for action in takes() if UNFINISHED in action[TAKE_KEY]]
 
 
 def raw_motion(action: Any) -> Floats:
@@ -137,8 +143,13 @@ def curves_of(action: Any) -> list[Place]:
 def note_curves(action: Any, places: Iterable[Place]) -> None:
     """Remembers which curves are ours and their present look, so that edits by hand are noticed."""
     places = sorted(places)
-    note(action, CURVES, places)
+    note_places(action, places)
     action[TAKE_KEY][DIGEST] = digest(action, places)
+
+
+def note_places(action: Any, places: list[Place]) -> None:
+    """Remembers which curves are ours."""
+    note(action, CURVES, places)
 
 
 def is_edited(action: Any) -> bool:

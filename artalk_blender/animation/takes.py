@@ -22,7 +22,9 @@ from ..engine import __version__
 from ..errors import ArtalkError
 from ..head.handle import Head, head_of
 from ..motion.layout import CHANNELS, MOTION_FPS
+from ..motion.mouth import Mouth
 from ..motion.process import ProcessSettings, process_motion
+from ..motion.regions import FaceChannels
 from ..motion.resample import to_whole_frames
 from ..motion.timing import WHOLE, Keying, TimeMap
 from . import assign
@@ -96,16 +98,21 @@ def new_take(head: Head, raw: NDArray[np.floating], start_frame: float, scene_fp
     return action
 
 
+def keyed_motion(raw: Floats, loudness: Floats | None, times: TimeMap, scene_fps: float, settings: ProcessSettings,
+                 keying: Keying, face: FaceChannels, mouth: Mouth | None) -> tuple[NDArray[np.float64], Floats]:
+    """Raw motion (T,106) -> scene frames (K,) to be keyed and the motion (K,106) there. Needs no Blender data."""
+    motion = process_motion(raw, settings, face, loudness)
+    times = times.shifted(settings.offset_ms * 1e-3 * scene_fps)
+    if keying.mode == WHOLE:
+        return to_whole_frames(motion, times, mouth.aperture(motion) if mouth else None)
+    return times.frames_at(np.arange(len(motion)) / MOTION_FPS), motion
+
+
 def _keys(head: Head, raw: Floats, loudness: Floats | None, times: TimeMap, scene_fps: float,
           settings: ProcessSettings, keying: Keying) -> tuple[NDArray[np.float64], list[Channel]]:
     """Scene frames and channels that raw motion becomes under these settings."""
-    motion = process_motion(raw, settings, head.face_channels(), loudness)
-    times = times.shifted(settings.offset_ms * 1e-3 * scene_fps)
-    if keying.mode == WHOLE:
-        mouth = mouth_of(head)
-        frames, motion = to_whole_frames(motion, times, mouth.aperture(motion) if mouth else None)
-    else:
-        frames = times.frames_at(np.arange(len(motion)) / MOTION_FPS)
+    mouth = mouth_of(head) if keying.mode == WHOLE else None
+    frames, motion = keyed_motion(raw, loudness, times, scene_fps, settings, keying, head.face_channels(), mouth)
     return frames, channels_of(head, motion, keying)
 
 

@@ -21,6 +21,31 @@ from .samples import SAMPLE_RATE, cut, read_sound
 
 
 @dataclass(frozen=True)
+class Recording:
+    """All samples (N,) of a sound, float32 at 16 kHz, and the sha256 of its file."""
+
+    samples: NDArray[np.float32]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SoundFile:
+    """A sound's file, with its content if that is packed into the .blend. Reading it needs no Blender data."""
+
+    path: Path
+    packed: bytes | None = None
+
+    def read(self) -> Recording:
+        """Raises ArtalkError for what can't be read."""
+        if self.packed is None:
+            return Recording(read_sound(self.path), _sha256(self.path))
+        with tempfile.TemporaryDirectory(prefix="artalk-") as folder:
+            unpacked = Path(folder) / ("sound" + self.path.suffix)
+            unpacked.write_bytes(self.packed)
+            return Recording(read_sound(unpacked, self.path.name), hashlib.sha256(self.packed).hexdigest())
+
+
+@dataclass(frozen=True)
 class StripAudio:
     """What of a sound a strip lets hear: samples (N,) float32 at 16 kHz, as recorded or, if need be, as played.
 
@@ -69,7 +94,12 @@ def read_strip(strip: Any, scene: Any) -> StripAudio:
     the speed. Only where Blender keeps the pitch of a sound that is retimed in parts, it is heard as it is played.
     Raises ArtalkError for a sound that can't be read, and for a strip of which nothing is heard.
     """
-    samples, sha256 = _read_data_block(strip.sound)
+    return hear(strip, scene, sound_file(strip.sound).read())
+
+
+def hear(strip: Any, scene: Any, recording: Recording) -> StripAudio:
+    """The same, of a sound that was read already."""
+    samples, sha256 = recording.samples, recording.sha256
     rate, seconds = scene_rate(scene), len(samples) / SAMPLE_RATE
     in_parts = len(strip.retiming_keys) > 2
     whole = heard_times(strip, scene, seconds) if in_parts else _steady(strip, rate, seconds)
@@ -108,16 +138,10 @@ def _speed(strip: Any, frames: float) -> float:
     return content / length
 
 
-def _read_data_block(sound: Any) -> tuple[NDArray[np.float32], str]:
-    """All samples of a Sound data-block and the sha256 of its file, packed or not."""
+def sound_file(sound: Any) -> SoundFile:
+    """What it takes to read a Sound data-block later and elsewhere."""
     path = Path(bpy.path.abspath(sound.filepath, library=sound.library))
-    if sound.packed_file is None:
-        return read_sound(path), _sha256(path)
-    content = sound.packed_file.data
-    with tempfile.TemporaryDirectory(prefix="artalk-") as folder:
-        unpacked = Path(folder) / ("sound" + path.suffix)
-        unpacked.write_bytes(content)
-        return read_sound(unpacked, path.name), hashlib.sha256(content).hexdigest()
+    return SoundFile(path, None if sound.packed_file is None else sound.packed_file.data)
 
 
 def _sha256(path: Path) -> str:

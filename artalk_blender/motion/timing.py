@@ -118,6 +118,10 @@ class TimeMap:
         """The same, so many scene frames later."""
         return TimeMap(self.seconds, tuple(frame + frames for frame in self.frames))
 
+    def from_second(self, second: float) -> TimeMap:
+        """The same for a motion that begins at this second of it."""
+        return TimeMap(tuple(other - second for other in self.seconds), self.frames)
+
     def scaled(self, factor: float) -> TimeMap:
         """The same in a scene with `factor` times as many frames a second."""
         return TimeMap(self.seconds, tuple(frame * factor for frame in self.frames))

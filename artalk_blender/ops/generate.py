@@ -3,21 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import bpy
 
-from .. import compat
-from ..animation.assign import check_editable
-from ..animation.takes import Provenance, new_take
-from ..audio.strip import find_sound_strip, read_strip, scene_rate
-from ..errors import ArtalkError
-from ..head.handle import find_head, head_of
-from ..motion.gate import loudness
-from ..preferences import read_preferences
-from ..properties import keying, process_settings
-from ..worker.client import Request, WorkerClient
-from ..worker.job import ModalJob, is_busy, shared_client
+from ..audio.strip import find_sound_strip
+from ..generation import Generation
+from ..head.handle import find_head
+from ..runner import Work
+from ..worker.job import ModalJob, is_busy
 
 
 def disabled_reason(context: bpy.types.Context) -> str:
@@ -51,32 +43,8 @@ class ARTALK_OT_generate_motion(ModalJob, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         return self.run(context, modal=False)
 
-    def start(self, context: bpy.types.Context) -> tuple[WorkerClient, Request]:
-        """Takes from the scene all that the job needs, and asks the worker."""
-        sequencer = compat.sequencer_scene(context)
-        check_editable(find_head(context))
-        audio = read_strip(find_sound_strip(context), sequencer)
-        self._rate = scene_rate(context.scene)
-        self._times = audio.times.scaled(self._rate / scene_rate(sequencer))
-        self._armature = find_head(context).armature.name
-        self._tuning = process_settings(context.scene), keying(context.scene)
-        self._provenance = Provenance(audio.name, audio.path, audio.sha256, strip=audio.facts)
-        self._loudness = loudness(audio.samples)
-        preferences = read_preferences(context)
-        client = shared_client(preferences.engine_python)
-        return client, client.generate(audio.samples, preferences.model)
-
-    def finish(self, context: bpy.types.Context, request: Request) -> None:
-        """The motion is here: keys it, if the head still is."""
-        head = head_of(bpy.data.objects.get(self._armature))
-        if head is None:
-            raise ArtalkError(f"The head “{self._armature}” is gone.", "Add it again and generate once more.")
-        provenance = replace(self._provenance, model_name=str(request.result.get("model", "")),
-                             model_sha256=str(request.result.get("sha256", "")))
-        settings, keys = self._tuning
-        take = new_take(head, request.motion, self._times.frames[0], self._rate, provenance, settings, keys,
-                        self._loudness, self._times)
-        self.report({"INFO"}, f"Keyed {len(request.motion)} frames as “{take.name}”.")
+    def work(self) -> Work[None]:
+        yield from Generation(bpy.context).work(self)
 
 
 def register() -> None:

@@ -7,17 +7,26 @@ looked up again by name when it ends.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+import bpy
+
 from ..engine import protocol
 from ..errors import ArtalkError, EngineError
+from ..runner import Runner, Stopped, Work
 from .client import Request, WorkerClient
 from .launch import choose_python, clean_environment, worker_command
 
-_TICK = 0.1  # seconds between two looks at the worker
+_TICK = 0.03  # seconds between two looks at a job
+_SLICE = 0.015  # seconds that a job may take of each
+_NAP = 0.005
+_PATIENCE = 0.1
+_SHOWS_JOBS = {"VIEW_3D", "SEQUENCE_EDITOR"}
 
 _client: WorkerClient | None = None
+_running: list[ModalJob] = []
 
 
 def shared_client(python: str = "") -> WorkerClient:
@@ -33,7 +42,12 @@ def shared_client(python: str = "") -> WorkerClient:
 
 def is_busy() -> bool:
     """Whether a job of this session is under way."""
-    return _client is not None and _client.busy
+    return bool(_running) or (_client is not None and _client.busy)
+
+
+def running_job() -> ModalJob | None:
+    """The job that runs in the interface, if there is one."""
+    return _running[-1] if _running else None
 
 
 def close_client() -> None:
@@ -48,7 +62,7 @@ def wait_for(client: WorkerClient, request: Request, progress: Callable[[int, in
     """Blocks until the request has ended; raises its error where it failed."""
     shown = -1
     while request.status is None:
-        client.pump(_TICK)
+        client.pump(_PATIENCE)
         if progress is not None and request.total and request.done != shown:
             shown = request.done
             progress(request.done, request.total)
@@ -57,87 +71,140 @@ def wait_for(client: WorkerClient, request: Request, progress: Callable[[int, in
     return request
 
 
-class ModalJob:
-    """Mixin of operators that wait for a worker.
+class Job:
+    """What long work says while it runs, and how it waits for the worker."""
 
-    The operator offers `start(context) -> Request` and `finish(context, request)`; both may raise EngineError.
-    `run()` returns what an operator's `execute` or `invoke` has to return.
+    text, fraction = "", 0.0
+
+    def say(self, text: str, kind: str = "INFO") -> None:
+        """A sentence that stays, for people."""
+        raise NotImplementedError
+
+    def show(self, text: str, fraction: float = 0.0) -> None:
+        """What the status bar says meanwhile, and how much is done, 0 to 1."""
+        self.text, self.fraction = text, fraction
+
+    def follow(self, client: WorkerClient, request: Request, doing: str,
+               each: Callable[[], Work[None]] | None = None) -> Work[None]:
+        """Waits for a request of the worker, and does `each` at every tick; raises its error, or Stopped."""
+        try:
+            while request.status is None:
+                client.pump()
+                if request.total and request.cancel_asked is None:
+                    self.show(f"{doing}: {request.done} of {request.total}", request.fraction)
+                try:
+                    if each is not None:
+                        yield from each()
+                    yield
+                except Stopped:
+                    client.cancel(request)
+                    self.show("Stopping")
+        finally:
+            if request.status is None:
+                client.abandon(request)
+        if request.status == protocol.CANCELLED:
+            raise Stopped
+        if request.status == protocol.FAILED:
+            raise request.error or ArtalkError("The engine failed and did not say why.", "Please report this.")
+        for text in request.warnings:
+            self.say(text, "WARNING")
+
+
+class ModalJob(Job):
+    """Mixin of operators whose work takes long: a modal timer in the interface, the same work at once elsewhere.
+
+    The operator offers `work()`, a generator as in `runner.py`; `run()` returns what `execute` or `invoke` have to.
     """
 
-    _request: Request | None = None
-    _worker: WorkerClient | None = None
+    stopped = "Stopped; the scene is as it was."
+
+    _runner: Runner | None = None
     _timer: Any = None
 
+    def work(self) -> Work[None]:
+        """A request of the worker between `start(context)` and `finish(context, request)`, unless overridden."""
+        client, request = self.start(bpy.context)
+        yield from self.follow(client, request, "Generating motion")
+        self.finish(bpy.context, request)
+
+    def say(self, text: str, kind: str = "INFO") -> None:
+        self.report({kind}, text)
+
     def run(self, context: Any, modal: bool) -> set[str]:
-        try:
-            self._worker, self._request = self.start(context)
-            if not modal:
-                wait_for(self._worker, self._request)
-                return self._end(context)
-        except EngineError as error:
-            return self._fail(error)
+        self._runner = Runner(self.work())
+        if not modal:
+            return self._advance(None)
         manager = context.window_manager
         manager.progress_begin(0, 100)
         self._timer = manager.event_timer_add(_TICK, window=context.window)
         manager.modal_handler_add(self)
-        self._show(context, "Starting the engine (Esc stops it)")
+        _running.append(self)
+        self.show("Starting the engine")
+        self._draw(context)
         return {"RUNNING_MODAL"}
 
     def modal(self, context: Any, event: Any) -> set[str]:
         """Blender calls this for every event while the job runs."""
         if event.type == "ESC" and event.value == "PRESS":
-            self._worker.cancel(self._request)
-            self._show(context, "Stopping")
+            self._runner.stop()
+            return {"RUNNING_MODAL"}
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        self._worker.pump()
-        if self._request.status is None:
-            context.window_manager.progress_update(100.0 * self._request.fraction)
-            if self._request.total and self._request.cancel_asked is None:
-                self._show(context, f"Generating motion: {self._request.done} of {self._request.total} (Esc stops it)")
-            return {"RUNNING_MODAL"}
-        self._clear(context)
-        return self._end(context)
+        outcome = self._advance(_SLICE)
+        if outcome == {"RUNNING_MODAL"}:
+            context.window_manager.progress_update(100.0 * self.fraction)
+            self._draw(context)
+        else:
+            self._clear(context)
+        return outcome
 
     def cancel(self, context: Any) -> None:
         """Blender closes the file or the window under a running job."""
-        if self._request is not None and self._worker is not None:
-            self._worker.abandon(self._request)
+        self.give_up()
         self._clear(context)
 
-    def _end(self, context: Any) -> set[str]:
-        """The three ways a job ends, each its own."""
-        request = self._request
-        if request.status == protocol.CANCELLED:
-            self.report({"INFO"}, "Stopped; the scene is as it was.")
-            return {"CANCELLED"}
-        if request.status == protocol.FAILED:
-            return self._fail(request.error or ArtalkError("The engine failed and did not say why."))
+    def give_up(self) -> None:
+        """Ends the job here and now, without a word."""
+        if self._runner is not None:
+            self._runner.close()
+
+    def stop(self) -> None:
+        """Asks the job to stop, as Esc does."""
+        if self._runner is not None:
+            self._runner.stop()
+
+    def _advance(self, seconds: float | None) -> set[str]:
+        """Goes on for so many seconds, or to the end; the ways a job ends, each its own."""
         try:
-            self.finish(context, request)
+            while not self._runner.advance(_SLICE if seconds is None else seconds):
+                if seconds is not None:
+                    return {"RUNNING_MODAL"}
+                time.sleep(_NAP)
+        except Stopped:
+            self.report({"INFO"}, self.stopped)
+            return {"CANCELLED"}
         except EngineError as error:
-            return self._fail(error)
-        for text in request.warnings:
-            self.report({"WARNING"}, text)
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
         return {"FINISHED"}
 
-    def _fail(self, error: Exception) -> set[str]:
-        self.report({"ERROR"}, str(error))
-        return {"CANCELLED"}
-
     def _clear(self, context: Any) -> None:
+        if self in _running:
+            _running.remove(self)
         if self._timer is not None:
             context.window_manager.event_timer_remove(self._timer)
             context.window_manager.progress_end()
             self._timer = None
-        self._show(context, None)
+        self.text = ""
+        self._draw(context)
 
-    @staticmethod
-    def _show(context: Any, text: str | None) -> None:
+    def _draw(self, context: Any) -> None:
+        """Says in the status bar where the job is; panels, which show it too, are drawn anew."""
         if context.workspace is not None:
-            context.workspace.status_text_set(text)
+            context.workspace.status_text_set(f"{self.text} (Esc stops it)" if self.text else None)
         for area in context.screen.areas if context.screen is not None else ():
-            area.tag_redraw()  # panels ask whether a job runs only when they are drawn
+            if area.type in _SHOWS_JOBS:
+                area.tag_redraw()
 
 
 def register() -> None:
@@ -145,5 +212,7 @@ def register() -> None:
 
 
 def unregister() -> None:
+    for job in list(_running):
+        job.cancel(bpy.context)
     close_client()
 

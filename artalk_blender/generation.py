@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job: the speech of a sound strip becomes a take on a head, in slices that leave Blender free."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import bpy
+
+from . import compat
+from .animation.assign import check_editable
+from .animation.growing import GrowingTake
+from .animation.takes import Provenance
+from .audio.strip import find_sound_strip, hear, scene_rate, sound_file
+from .errors import ArtalkError
+from .head.handle import find_head
+from .motion.gate import loudness
+from .preferences import read_preferences
+from .properties import keying, process_settings
+from .runner import Work
+from .worker.job import Job, shared_client
+
+
+class Generation:
+    """One generation, from what the context has when it begins. Raises ArtalkError where the head can't be keyed."""
+
+    def __init__(self, context: Any) -> None:
+        head = find_head(context)
+        check_editable(head)
+        self._armature = head.armature.name
+        self._rate = scene_rate(context.scene)
+        self._sequencer = compat.sequencer_scene(context).name
+        self._strip = find_sound_strip(context).name
+        self._settings, self._keying = process_settings(context.scene), keying(context.scene)
+        self._preferences = read_preferences(context)
+
+    def work(self, job: Job) -> Work[str]:
+        """Returns the take's name; where it does not come to its end, the head is as it was."""
+        job.show("Reading the sound")
+        recording = yield sound_file(self._find_strip()[0].sound).read
+        strip, sequencer = self._find_strip()
+        audio = hear(strip, sequencer, recording)
+        times = audio.times.scaled(self._rate / scene_rate(sequencer))
+        level = yield partial(loudness, audio.samples)
+        provenance = Provenance(audio.name, audio.path, audio.sha256, strip=audio.facts)
+        take = GrowingTake(self._armature, times, self._rate, provenance, self._settings, self._keying)
+        job.show("Starting the engine")
+        client = shared_client(self._preferences.engine_python)
+        request = yield partial(client.generate, audio.samples, self._preferences.model)
+        try:
+            yield from job.follow(client, request, "Generating motion", lambda: take.grow(request.motion))
+            job.show("Writing keys", 1.0)
+            provenance = replace(provenance, model_name=str(request.result.get("model", "")),
+                                 model_sha256=str(request.result.get("sha256", "")))
+            name = yield from take.complete(request.motion, level, provenance)
+        except BaseException:
+            take.discard()
+            raise
+        job.say(f"Keyed {len(request.motion)} frames as “{name}”.")
+        return name
+
+    def _find_strip(self) -> tuple[Any, Any]:
+        """The strip and its scene."""
+        scene = bpy.data.scenes.get(self._sequencer)
+        strips = scene.sequence_editor.strips_all if scene is not None and scene.sequence_editor is not None else ()
+        strip = next((strip for strip in strips if strip.name == self._strip and strip.type == "SOUND"), None)
+        if strip is None:
+            raise ArtalkError(f"The strip “{self._strip}” is gone.", "Add it again and generate once more.")
+        return strip, scene
