@@ -24,7 +24,7 @@ def test_labels_are_those_of_training():
     assert LABELS == phones.LABELS
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.5, 2.0, 3.9, 7.5, 17.3])
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.5, 2.0, 7.5, 17.3])
 def test_it_hears_what_the_generator_hears(hearing: Hearing, seconds: float):
     samples = np.resize(demo_speech(), round(16000 * seconds))
     found = hearing.phones(samples)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check the lips against the sound, with markers on the timeline; mend lips that are early or late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import bpy
+
+from ..animation.markers import clear_markers, our_markers, put_markers
+from ..animation.take_data import is_edited, settings_of
+from ..animation.takes import retune
+from ..errors import ArtalkError, EngineError
+from ..head.handle import find_head
+from ..lip_check import LipCheck, forget, marker_of, remember, remembered, strips_of, summary_of
+from ..motion.process import RANGES
+from ..properties import show_settings
+from ..runner import Work
+from ..worker.job import ModalJob, is_busy
+from .takes import playing_take
+
+
+def disabled_reason(context: bpy.types.Context) -> str:
+    """Why lips can't be checked now, in one sentence; empty when they can."""
+    if is_busy():
+        return "Another job is running; Esc stops it"
+    head = find_head(context)
+    if head is None:
+        return "Select a head, or add one with Add > Mesh > ARTalk Head"
+    if not strips_of(context, playing_take(head)):
+        return "Add a sound strip in the Video Sequencer and make it active"
+    return ""
+
+
+def fix_reason(context: bpy.types.Context) -> str:
+    """Why there is nothing to mend, in one sentence; empty when there is."""
+    if is_busy():
+        return "Another job is running; Esc stops it"
+    take = playing_take(find_head(context))
+    if take is None:
+        return "The head plays no take; move its keys by hand"
+    found = remembered(context.scene, take)
+    if not found:
+        return "Check the lips first: the take is new, or was changed since"
+    return "" if found["fix_ms"] else "The lips are neither early nor late"
+
+
+class ARTALK_OT_check_lip_sync(ModalJob, bpy.types.Operator):
+    """Mark on the timeline where lips miss a closure, come early or late, or move in silence; Esc stops it"""
+
+    bl_idname = "artalk.check_lip_sync"
+    bl_label = "Check Lip Sync"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = disabled_reason(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return self.run(context, modal=not bpy.app.background)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return self.run(context, modal=False)
+
+    def work(self) -> Work[None]:
+        scene_name = bpy.context.scene.name
+        take = playing_take(find_head(bpy.context))
+        take_name = take.name if take is not None else ""
+        check = LipCheck(bpy.context, take)
+        del take
+        found = yield from check.work(self)
+        scene = bpy.data.scenes.get(scene_name)
+        if scene is None:
+            raise ArtalkError("The scene is gone.", "Check again in another.")
+        put_markers(scene, (marker_of(finding) for one in found for finding in one.report.findings))
+        remember(scene, bpy.data.actions.get(take_name) if take_name else None, found)
+        faults = any(one.report.findings for one in found)
+        self.report({"WARNING" if faults else "INFO"}, summary_of(found))
+
+
+class ARTALK_OT_clear_lip_sync_markers(bpy.types.Operator):
+    """Remove the markers of the lip-sync check, and no others"""
+
+    bl_idname = "artalk.clear_lip_sync_markers"
+    bl_label = "Clear Markers"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        there = bool(our_markers(context.scene))
+        if not there:
+            cls.poll_message_set("There are no markers of the lip-sync check")
+        return there
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            count = clear_markers(context.scene)
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        forget(context.scene)
+        self.report({"INFO"}, f"Removed {count} marker{'' if count == 1 else 's'}.")
+        return {"FINISHED"}
+
+
+class ARTALK_OT_fix_sync_offset(bpy.types.Operator):
+    """Set the take's sync offset so that its lips are neither early nor late, as the last check found"""
+
+    bl_idname = "artalk.fix_sync_offset"
+    bl_label = "Fix Sync Offset"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = fix_reason(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        head, scene = find_head(context), context.scene
+        take = playing_take(head)
+        try:
+            tuning, keys = settings_of(take)
+            low, high = RANGES["offset_ms"]
+            wanted = min(max(tuning.offset_ms + remembered(scene, take)["fix_ms"], low), high)
+            edited = is_edited(take)
+            result = retune(take, replace(tuning, offset_ms=wanted), keys, head)
+            clear_markers(scene)
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        forget(scene)
+        show_settings(scene, *settings_of(result))
+        if edited:
+            self.report({"WARNING"}, f"“{take.name}” was edited by hand and stays as it is. “{result.name}” has a sync "
+                                     f"offset of {wanted:.0f} ms.")
+        else:
+            self.report({"INFO"}, f"The sync offset is {wanted:.0f} ms now. Check again to see what is left.")
+        return {"FINISHED"}
+
+
+CLASSES = (ARTALK_OT_check_lip_sync, ARTALK_OT_clear_lip_sync_markers, ARTALK_OT_fix_sync_offset)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
