@@ -27,12 +27,17 @@ _BELOW_SPEECH_DB = 35.0  # the quietest consonants
 _ABOVE_FLOOR = 0.3  # of the spread
 _HYSTERESIS_DB = 4.0
 
+_QUIET_DB = 6.0  # above the floor: what a pause measures, where no consonant lies hidden
+
 # frames of 40 ms
 _SHORTEST_PAUSE = 10  # the mouth needs about as long to come to rest and be free again; closures are shorter
+_SHORTEST_QUIET = 6  # where a recording is clean enough to tell a short pause from weak consonants
 _LONGEST_CLICK = 1
 _CLICK_ALONE = 5  # a click nearer to speech is the burst of a consonant
-_HOLD, _RELEASE = 2, 4  # after speech the mouth ends its last sound, then closes
-_LEAD, _ATTACK = 2, 4  # before speech it is free early enough to shape the first sound
+# After speech the mouth ends its last sound, then closes; before it, it is free early enough to shape the first one.
+# It moves no faster than in speech, and so fast that it travels hardly further than it must (`bench_gate.py`).
+_HOLD, _RELEASE = 1, 3
+_LEAD, _ATTACK = 1, 3
 
 
 def loudness(samples: NDArray[np.floating[Any]]) -> Floats:
@@ -57,10 +62,11 @@ def pauses(level: NDArray[np.floating[Any]]) -> list[tuple[int, int]]:
     """Pauses [start, stop) in frames of a clip's loudness (T,) in dB, in order.
 
     A frame belongs to speech where the level is above the lower threshold, in a run that somewhere exceeds the upper
-    one. Clicks alone are no speech, gaps shorter than 0.4 s no pause, unless the clip begins or ends with them.
+    one. Clicks alone are no speech. Gaps shorter than 0.4 s are no pause, those from 0.24 s on where all of it but the
+    edges is as quiet as the recording ever is, unless the clip begins or ends with them.
     """
     level = np.asarray(level, np.float64)
-    low = _threshold(level)
+    low, quiet = _thresholds(level)
     speech = level > low
     for start, stop in _runs(speech):
         if level[start:stop].max() <= low + _HYSTERESIS_DB:
@@ -72,14 +78,16 @@ def pauses(level: NDArray[np.floating[Any]]) -> list[tuple[int, int]]:
         if stop - start <= _LONGEST_CLICK and min(before, after) >= _CLICK_ALONE:
             speech[start:stop] = False
     return [(start, stop) for start, stop in _runs(~speech)
-            if stop - start >= _SHORTEST_PAUSE or start == 0 or stop == len(level)]
+            if stop - start >= _SHORTEST_PAUSE or start == 0 or stop == len(level)
+            or (stop - start >= _SHORTEST_QUIET and level[start + 1 : stop - 1].max() < quiet)]
 
 
 def rest(level: NDArray[np.floating[Any]]) -> Floats:
     """How far the mouth rests (T,), 0 in speech to 1 in pauses, from loudness (T,); smooth, and 0 on speech frames.
 
-    It looks ahead: the mouth is free 80 ms before the first sound and takes 160 ms to become so. Rest is the closed
-    mouth, so a word that begins with closed lips has them closed in time.
+    It looks ahead: the mouth is free 40 ms before the first sound and takes 120 ms to become so. Rest is the closed
+    mouth, so a word that begins with closed lips has them closed in time. Motion is to be scaled by 1 - rest, so that
+    lips that touch on the way still touch; led to rest from the pose in which speech ends, they would not.
     """
     frames = len(level)
     result = np.zeros(frames)
@@ -93,19 +101,24 @@ def rest(level: NDArray[np.floating[Any]]) -> Floats:
     return result.astype(np.float32)
 
 
-def _threshold(level: NDArray[np.float64]) -> float:
-    """Decibels above which there may be speech: infinite if a clip is silent, the digital floor if it never pauses."""
+def _thresholds(level: NDArray[np.float64]) -> tuple[float, float]:
+    """Decibels above which there may be speech, and below which there is none.
+
+    The first is infinite if a clip is silent, the digital floor if it never pauses. The second is minus infinite where
+    the floor is too loud to hear the quietest consonants above it.
+    """
     recorded = level[level > _DIGITAL_DB]
     if not len(recorded):
-        return math.inf
+        return math.inf, -math.inf
     floor = float(np.percentile(recorded, 5.0))
     loud = recorded[recorded > floor + 10.0]
     top = float(np.percentile(loud, 90.0)) if len(loud) > 3 else floor
     if max(top, floor) < _INAUDIBLE_DB:
-        return math.inf
+        return math.inf, -math.inf
     if top - floor < _LEAST_SPREAD_DB:
-        return _DIGITAL_DB
-    return max(top - _BELOW_SPEECH_DB, floor + _ABOVE_FLOOR * (top - floor))
+        return _DIGITAL_DB, -math.inf
+    low = max(top - _BELOW_SPEECH_DB, floor + _ABOVE_FLOOR * (top - floor))
+    return low, floor + _QUIET_DB if floor + _QUIET_DB < top - _BELOW_SPEECH_DB else -math.inf
 
 
 def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
