@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import protocol
+from ..engine.passage import WHOLE, Passage
 from ..engine.protocol import Array, Message
 from ..errors import ArtalkError
 
@@ -95,12 +96,17 @@ class WorkerClient:
         return self._send(kind, fields or {}, arrays or {})
 
     def generate(self, samples: NDArray[np.float32], model: str = "", style: NDArray[np.float32] | None = None,
-                 device: str = "auto", precision: str = "fp32") -> Request:
-        """Asks for the raw motion of samples (N,) at 16 kHz; `model` "" is the default model."""
+                 device: str = "auto", precision: str = "fp32", passage: Passage = WHOLE) -> Request:
+        """Asks for the raw motion of samples (N,) at 16 kHz, or of a passage of them; `model` "" is the default one."""
         arrays = {"samples": samples}
         if style is not None:
             arrays["style"] = style
-        fields = {"model": model, "device": device, "precision": precision, "raw": True}
+        if passage.history is not None:
+            arrays["history"] = passage.history
+        fields = {"model": model, "device": device, "precision": precision, "raw": True,
+                  "start_frame": passage.start_frame, "variation": passage.variation}
+        if passage.frames is not None:
+            fields["frames"] = passage.frames
         return self.request(protocol.GENERATE, fields, arrays)
 
     def cancel(self, request: Request) -> None:
