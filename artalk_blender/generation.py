@@ -13,7 +13,8 @@ from . import compat
 from .animation.assign import check_editable
 from .animation.growing import GrowingTake
 from .animation.takes import Provenance
-from .audio.strip import find_sound_strip, hear, scene_rate, sound_file
+from .audio.lines import join_lines
+from .audio.strip import hear, scene_rate, sound_file, speech_strips
 from .errors import ArtalkError
 from .head.handle import find_head
 from .motion.gate import loudness
@@ -32,19 +33,26 @@ class Generation:
         self._armature = head.armature.name
         self._rate = scene_rate(context.scene)
         self._sequencer = compat.sequencer_scene(context).name
-        self._strip = find_sound_strip(context).name
+        self._strips = [strip.name for strip in speech_strips(context) if not strip.mute]
+        if not self._strips:
+            raise ArtalkError("No sound strip that is heard is chosen.", "Choose one under Speech, or unmute it.")
         self._settings, self._keying = process_settings(context.scene), keying(context.scene)
         self._preferences = read_preferences(context)
 
     def work(self, job: Job) -> Work[str]:
         """Returns the take's name; where it does not come to its end, the head is as it was."""
-        job.show("Reading the sound")
-        recording = yield sound_file(self._find_strip()[0].sound).read
-        strip, sequencer = self._find_strip()
-        audio = hear(strip, sequencer, recording)
-        times = audio.times.scaled(self._rate / scene_rate(sequencer))
+        lines = []
+        for name in self._strips:
+            job.show(f"Reading “{name}”")
+            recording = yield sound_file(self._find_strip(name)[0].sound).read
+            strip, sequencer = self._find_strip(name)
+            lines.append((name, hear(strip, sequencer, recording)))
+        rate = scene_rate(sequencer)
+        audio = yield partial(join_lines, [line for _, line in lines], rate)
+        times = audio.times.scaled(self._rate / rate)
         level = yield partial(loudness, audio.samples)
-        provenance = Provenance(audio.name, audio.path, audio.sha256, strip=audio.facts)
+        provenance = Provenance(audio.name, audio.path, audio.sha256, strip=audio.facts,
+                                lines=[{"strip": name, "sha256": line.sha256, **line.facts} for name, line in lines])
         take = GrowingTake(self._armature, times, self._rate, provenance, self._settings, self._keying)
         job.show("Starting the engine")
         client = shared_client(self._preferences.engine_python)
@@ -61,11 +69,11 @@ class Generation:
         job.say(f"Keyed {len(request.motion)} frames as “{name}”.")
         return name
 
-    def _find_strip(self) -> tuple[Any, Any]:
-        """The strip and its scene."""
+    def _find_strip(self, name: str) -> tuple[Any, Any]:
+        """A strip and its scene."""
         scene = bpy.data.scenes.get(self._sequencer)
         strips = scene.sequence_editor.strips_all if scene is not None and scene.sequence_editor is not None else ()
-        strip = next((strip for strip in strips if strip.name == self._strip and strip.type == "SOUND"), None)
+        strip = next((strip for strip in strips if strip.name == name and strip.type == "SOUND"), None)
         if strip is None:
-            raise ArtalkError(f"The strip “{self._strip}” is gone.", "Add it again and generate once more.")
+            raise ArtalkError(f"The strip “{name}” is gone.", "Add it again and generate once more.")
         return strip, scene

@@ -7,6 +7,8 @@ from typing import Any
 
 import bpy
 
+from .head.handle import head_of
+from .live_tuning import show_settings, update_of  # noqa: F401
 from .motion.process import RANGES, ProcessSettings
 from .motion.timing import EXACT, NECK_BONE, OFF, ROOT_BONE, SHARED, WHOLE, Keying
 
@@ -25,7 +27,12 @@ _TARGETS = (
 def _gain(name: str, field: str, description: str) -> Any:
     """A factor: 1 as generated, 0 still."""
     low, high = RANGES[field]
-    return bpy.props.FloatProperty(name=name, default=1.0, min=low, max=high, soft_max=2.0, description=description)
+    return bpy.props.FloatProperty(name=name, default=1.0, min=low, max=high, soft_max=2.0, description=description,
+                                   update=update_of(field))
+
+
+def _is_head(_settings: Any, thing: bpy.types.Object) -> bool:
+    return thing.type == "ARMATURE" and head_of(thing) is not None
 
 
 class ArtalkSceneSettings(bpy.types.PropertyGroup):
@@ -33,11 +40,13 @@ class ArtalkSceneSettings(bpy.types.PropertyGroup):
 
     smooth: bpy.props.BoolProperty(
         name="Smooth", default=True, description="Take the jitter out of the motion, as the published model does",
+        update=update_of("smooth"),
     )
     smoothing: bpy.props.FloatProperty(
         name="More Smoothing", default=0.0, min=RANGES["smoothing"][0], max=RANGES["smoothing"][1], soft_max=0.2,
         subtype="TIME_ABSOLUTE", unit="TIME_ABSOLUTE", step=1, precision=3,
         description="Smooth the motion further, over about so many seconds; quick syllables get softer",
+        update=update_of("smoothing"),
     )
     intensity: _gain("Intensity", "intensity", "How much all of it moves: 1 as generated, 0 is the resting face")
     lips: _gain("Lips and Jaw", "lips", "How much lips and jaw move: 1 as generated")
@@ -49,30 +58,54 @@ class ArtalkSceneSettings(bpy.types.PropertyGroup):
         name="Sync Offset (ms)", default=0.0, min=RANGES["offset_ms"][0], max=RANGES["offset_ms"][1],
         soft_min=-200.0, soft_max=200.0, step=100, precision=0,
         description="Milliseconds by which the face comes later than the sound (earlier, if negative)",
+        update=update_of("offset_ms"),
     )
     silence_gate: bpy.props.FloatProperty(
         name="Rest in Pauses", default=0.0, min=0.0, max=1.0, subtype="FACTOR",
         description="How far lips and jaw come to rest where nobody speaks: 0 as generated, 1 closed and still",
+        update=update_of("silence_gate"),
     )
     blinks: bpy.props.FloatProperty(
         name="Blinks a Minute", default=0.0, min=RANGES["blinks"][0], max=RANGES["blinks"][1], step=100, precision=0,
         description="About so many blinks a minute are wanted (people: 12 to 20); 0 leaves them as generated",
+        update=update_of("blinks"),
     )
     blink_seed: bpy.props.IntProperty(
         name="Blink Seed", default=0, min=0, description="Another number, other moments to blink",
+        update=update_of("blink_seed"),
     )
     clamp: bpy.props.BoolProperty(
         name="Sane Range", default=True, description="Bend what no face can do back into what faces do",
+        update=update_of("clamp"),
     )
     mode: bpy.props.EnumProperty(
         name="Keys", items=_MODES, default=EXACT, description="Where in time the keys lie",
+        update=update_of("mode"),
     )
     head: bpy.props.EnumProperty(
         name="Head Turns", items=_TARGETS, default=ROOT_BONE, description="Which bones turn with the head",
+        update=update_of("head"),
     )
     neck_share: bpy.props.FloatProperty(
         name="Neck's Share", default=0.5, min=0.0, max=1.0, subtype="FACTOR",
         description="How much of the head's turning the neck takes, where it is shared; the root takes the rest",
+        update=update_of("neck_share"),
+    )
+
+
+    live: bpy.props.BoolProperty(
+        name="Live", default=True, description="Apply what is changed here to the take that plays, at once",
+    )
+    head_object: bpy.props.PointerProperty(
+        name="Head", type=bpy.types.Object, poll=_is_head,
+        description="The head that is meant; empty: the one that is selected, or the only one there is",
+    )
+    strip: bpy.props.StringProperty(
+        name="Sound Strip", description="The strip that is spoken; empty: the active one, or the only one there is",
+    )
+    selected_strips: bpy.props.BoolProperty(
+        name="All Selected Strips", default=False,
+        description="Every selected sound strip is a line of one take, with the pauses between them",
     )
 
 
@@ -84,13 +117,6 @@ def process_settings(scene: bpy.types.Scene) -> ProcessSettings:
 def keying(scene: bpy.types.Scene) -> Keying:
     """The scene's keying as plain data."""
     return Keying(**{name: getattr(scene.artalk, name) for name in Keying.__dataclass_fields__})
-
-
-def show_settings(scene: bpy.types.Scene, *settings: ProcessSettings | Keying) -> None:
-    """Puts a take's tuning or keying into the scene's settings, where it is seen and changed."""
-    for one in settings:
-        for name, value in one.as_dict().items():
-            setattr(scene.artalk, name, value)
 
 
 def register() -> None:

@@ -92,6 +92,17 @@ def _leading(ends: list[tuple[str, float]], frames: float) -> list[tuple[str, fl
     return ends[::-1] if frames > 0.0 else ends
 
 
+def playing_take(head: Head | None) -> Any:
+    """The take that plays on a head, as its Action or from the NLA, or None."""
+    if head is None:
+        return None
+    for owner in (head.shape_keys, head.armature):
+        action = owner.animation_data.action if owner.animation_data is not None else None
+        if is_take(action):
+            return action
+    return pushed_take(head)
+
+
 def pushed_take(head: Head) -> Any:
     """The take that plays on the head from the topmost NLA track that is not muted, or None."""
     for _, owner in assign.owners(head):

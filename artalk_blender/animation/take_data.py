@@ -37,6 +37,7 @@ Place = tuple[str, str, int]
 class Provenance:
     """What a take was made from. Paths are for people; the sha256 say what it really was.
 
+    lines: the strips it speaks, each with the name of its "strip" and its "sha256" and as `strip` has it for the first.
     strip: in seconds, "start" and "end" in the scene, "offset" of what is heard first from the file's start; the
     "speed" it plays at, over all where it changes; "as_played" 1 where the model heard it at that speed.
     """
@@ -49,6 +50,7 @@ class Provenance:
     style: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     strip: dict[str, float] = field(default_factory=dict)
+    lines: list[dict[str, Any]] = field(default_factory=list)
 
 
 def is_take(action: Any) -> bool:

@@ -76,15 +76,36 @@ def add_sound_strip(scene: Any, path: Path, frame_start: int) -> Any:
 
 
 def find_sound_strip(context: Any) -> Any:
-    """The active sound strip, or else the only one in the sequencer's scene, or None."""
+    """The sound strip that was picked for the scene, or the active one, or the only one in the sequencer, or None."""
+    sounds = sound_strips(context)
+    settings = getattr(context.scene, "artalk", None)
+    picked = next((strip for strip in sounds if settings is not None and strip.name == settings.strip), None)
+    if picked is not None:
+        return picked
     editor = compat.sequencer_scene(context).sequence_editor
-    if editor is None:
-        return None
-    active = editor.active_strip
+    active = editor.active_strip if editor is not None else None
     if active is not None and active.type == "SOUND":
         return active
-    sounds = [strip for strip in editor.strips_all if strip.type == "SOUND"]
     return sounds[0] if len(sounds) == 1 else None
+
+
+def speech_strips(context: Any) -> list[Any]:
+    """The strips that are to be spoken, in the order of their time: one, or all that are selected."""
+    settings = getattr(context.scene, "artalk", None)
+    if settings is not None and settings.selected_strips:
+        return sorted((strip for strip in sound_strips(context) if strip.select), key=span_start)
+    strip = find_sound_strip(context)
+    return [] if strip is None else [strip]
+
+
+def sound_strips(context: Any) -> list[Any]:
+    """Every sound strip of the sequencer, in metastrips too."""
+    editor = compat.sequencer_scene(context).sequence_editor
+    return [] if editor is None else [strip for strip in editor.strips_all if strip.type == "SOUND"]
+
+
+def span_start(strip: Any) -> float:
+    return compat.strip_span(strip).start
 
 
 def read_strip(strip: Any, scene: Any) -> StripAudio:

@@ -61,7 +61,10 @@ class Head:
 
 
 def find_head(context: Any) -> Head | None:
-    """The head that is active or selected, or else the only one in the scene."""
+    """The head that was picked for the scene; or the one that is active or selected; or the only one in the scene."""
+    picked = getattr(getattr(context.scene, "artalk", None), "head_object", None)
+    if picked is not None and picked.name in context.scene.objects and head_of(picked) is not None:
+        return head_of(picked)
     candidates = [context.view_layer.objects.active, *context.view_layer.objects.selected]
     for candidate in candidates:
         head = head_of(candidate)

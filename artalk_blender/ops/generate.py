@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..audio.strip import find_sound_strip
+from ..audio.strip import speech_strips
 from ..generation import Generation
 from ..head.handle import find_head
 from ..runner import Work
@@ -18,8 +18,11 @@ def disabled_reason(context: bpy.types.Context) -> str:
         return "Motion is being generated; Esc stops it"
     if find_head(context) is None:
         return "Select a head, or add one with Add > Mesh > ARTalk Head"
-    if find_sound_strip(context) is None:
-        return "Add a sound strip in the Video Sequencer and make it active"
+    strips = speech_strips(context)
+    if not strips:
+        return "Open a sound under Speech, or choose a sound strip"
+    if all(strip.mute for strip in strips):
+        return f"The strip “{strips[0].name}” is muted"
     return ""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..animation.nla import push_take, pushed_take
+from ..animation.nla import playing_take, push_take
 from ..animation.takes import (
     Bound,
     duplicate_take,
@@ -21,19 +21,9 @@ from ..animation.takes import (
 )
 from ..errors import ArtalkError, EngineError
 from ..head.handle import Head, find_head
+from ..live_tuning import show_settings
 from ..motion.process import ProcessSettings
-from ..properties import keying, process_settings, show_settings
-
-
-def playing_take(head: Head | None) -> Any:
-    """The take that plays on a head, as its Action or from the NLA, or None."""
-    if head is None:
-        return None
-    for owner in (head.shape_keys, head.armature):
-        action = owner.animation_data.action if owner.animation_data is not None else None
-        if is_take(action):
-            return action
-    return pushed_take(head)
+from ..properties import keying, process_settings
 
 
 class _TakeOperator:

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tuning that is seen at once: a setting that is moved is applied to the take that plays.
+
+Only what was moved is applied; whatever else the take has stays. The settings that are shown follow the head that is
+selected. A take of up to a minute is tuned while the slider moves, in the slider's own undo step; a longer one when
+the slider rests, in a step of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import bpy
+from bpy.app.handlers import persistent
+
+from .animation.nla import playing_take
+from .animation.take_data import MOTION_KEY, TAKE_KEY, UNFINISHED, is_edited, settings_of
+from .animation.takes import retune
+from .errors import EngineError
+from .head.handle import find_head
+from .motion.process import ProcessSettings
+from .motion.timing import Keying
+
+_DELAY = 0.1  # seconds that a slider rests
+_SHORT = 60 * 25 * 106 * 4  # bytes of raw motion: a minute
+
+_moved: set[str] = set()
+_silent = 0
+_owner = object()  # of the message bus
+problem = ""  # why the last setting that was moved changed no keys; shown in the panel
+
+
+def update_of(name: str) -> Callable[[Any, Any], None]:
+    """What Blender calls when the scene's setting `name` was moved."""
+    def moved(_settings: Any, _context: Any) -> None:
+        if not _silent and not bpy.app.background:
+            _moved.add(name)
+            take = _take_to_tune()
+            if take is not None and len(take[MOTION_KEY]) <= _SHORT:
+                apply_moved()
+            elif take is not None:
+                _later()
+    return moved
+
+
+def _take_to_tune() -> Any:
+    take = playing_take(find_head(bpy.context))
+    if take is None or not bpy.context.scene.artalk.live or UNFINISHED in take[TAKE_KEY]:
+        _moved.clear()
+        return None
+    return take
+
+
+@contextmanager
+def silently() -> Iterator[None]:
+    """Settings that are set meanwhile are shown and applied to nothing."""
+    global _silent
+    _silent += 1
+    try:
+        yield
+    finally:
+        _silent -= 1
+
+
+def apply_moved() -> None:
+    """Applies the settings that were moved since to the take that plays."""
+    global problem
+    names, scene, take = set(_moved), bpy.context.scene, _take_to_tune()
+    _moved.clear()
+    if take is None or not names:
+        return
+    problem = ""
+    try:
+        if is_edited(take):
+            problem = "The take was edited by hand: Apply to Take tunes a copy"
+            return
+        tuning, keying = settings_of(take)
+        retune(take, _with(tuning, names, scene), _with(keying, names, scene), find_head(bpy.context))
+    except EngineError as error:
+        problem = str(error)
+
+
+def _with(settings: Any, names: set[str], scene: Any) -> Any:
+    return replace(settings, **{name: getattr(scene.artalk, name) for name in names & set(settings.as_dict())})
+
+
+def show_settings(scene: bpy.types.Scene, *settings: ProcessSettings | Keying) -> None:
+    """Puts a take's tuning or keying into the scene's settings, where it is seen and changed."""
+    with silently():
+        for one in settings:
+            for name, value in one.as_dict().items():
+                setattr(scene.artalk, name, value)
+
+
+def show_playing() -> None:
+    """Shows how the take of the head that is selected now is tuned."""
+    take = playing_take(find_head(bpy.context))
+    if take is not None:
+        with suppress(EngineError):
+            show_settings(bpy.context.scene, *settings_of(take))
+
+
+def _later() -> None:
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    bpy.app.timers.register(_tick, first_interval=_DELAY)
+
+
+def _tick() -> None:
+    apply_moved()
+    bpy.ops.ed.undo_push(message="Tune Take")
+
+
+@persistent
+def _after_undo(*_: Any) -> None:
+    """A step may hold the setting of a long take before its keys: what counts is what the keys are."""
+    show_playing()
+
+
+@persistent
+def _subscribe(*_: Any) -> None:
+    bpy.msgbus.clear_by_owner(_owner)
+    bpy.msgbus.subscribe_rna(key=(bpy.types.LayerObjects, "active"), owner=_owner, args=(), notify=show_playing)
+
+
+_HANDLERS = (("undo_post", _after_undo), ("redo_post", _after_undo), ("load_post", _subscribe))
+
+
+def register() -> None:
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
+    _subscribe()
+
+
+def unregister() -> None:
+    bpy.msgbus.clear_by_owner(_owner)
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).remove(handler)
