@@ -14,8 +14,10 @@ from .animation.assign import check_editable
 from .animation.growing import GrowingTake
 from .animation.takes import Provenance
 from .audio.lines import join_lines
+from .audio.samples import SAMPLE_RATE
 from .audio.strip import hear, scene_rate, sound_file, speech_strips
 from .errors import ArtalkError
+from .estimate import note_speed
 from .head.handle import find_head
 from .motion.gate import loudness
 from .preferences import read_preferences
@@ -66,6 +68,8 @@ class Generation:
         except BaseException:
             take.discard()
             raise
+        note_speed(self._preferences.model, float(request.result.get("seconds", "nan")),
+                   len(audio.samples) / SAMPLE_RATE, str(request.result.get("device", "cpu")))
         job.say(f"Keyed {len(request.motion)} frames as “{name}”.")
         return name
 

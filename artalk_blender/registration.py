@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from . import cli, live_tuning, preferences, properties
 from .animation import growing
-from .ops import generate, head, motion_io, takes
+from .ops import generate, head, motion_io, speech, takes
 from .ui import menus, panels
 from .worker import job
 
-MODULES = (properties, live_tuning, preferences, growing, job, generate, head, motion_io, takes, menus, panels, cli)
+MODULES = (
+    properties, live_tuning, preferences, growing, job, generate, head, speech, motion_io, takes, menus, panels, cli,
+)
 
 
 def register() -> None:

@@ -235,44 +235,6 @@ def test_operators_without_a_head_say_so(scene, extension):
         assert not getattr(bpy.ops.artalk, name).poll()
 
 
-class Layout:
-    """Takes the place of Blender's layout, which only exists in a window: asks Blender for all that is drawn."""
-
-    enabled = True
-
-    def __init__(self):
-        self.texts = []
-
-    def row(self, align=False):
-        return self
-
-    column = row
-
-    def label(self, text="", icon="NONE"):
-        self.texts.append(text)
-
-    def operator(self, idname, text="", icon="NONE"):
-        getattr(bpy.ops.artalk, idname.partition(".")[2]).get_rna_type()
-        self.texts.append(text)
-
-    def prop(self, data, name, slider=False):
-        assert name in data.bl_rna.properties
-
-
-def test_the_panel_shows_the_distance(scene, extension):
-    panel = bpy.types.ARTALK_PT_head
-    assert not panel.poll(bpy.context)
-    bpy.ops.artalk.add_head()
-    assert panel.poll(bpy.context)
-    bpy.ops.artalk.check_head(count=3)
-
-    class Drawn:
-        layout = Layout()
-
-    panel.draw(Drawn, bpy.context)
-    assert any("µm at most" in text and float(text.split()[3]) < 10.0 for text in Drawn.layout.texts)
-
-
 def test_poses_name_every_bone():
     pose = random_poses(1)[0]
     assert isinstance(pose, Pose)

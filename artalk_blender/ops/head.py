@@ -227,18 +227,12 @@ CLASSES = (
 
 
 def register() -> None:
-    from ..ui import head_panel  # which draws these operators
-
     settings.register()
     for operator in CLASSES:
         bpy.utils.register_class(operator)
-    head_panel.register()
 
 
 def unregister() -> None:
-    from ..ui import head_panel
-
-    head_panel.unregister()
     for operator in reversed(CLASSES):
         bpy.utils.unregister_class(operator)
     settings.unregister()

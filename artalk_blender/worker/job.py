@@ -15,6 +15,7 @@ import bpy
 
 from ..engine import protocol
 from ..errors import ArtalkError, EngineError
+from ..report import note_problem
 from ..runner import Runner, Stopped, Work
 from .client import Request, WorkerClient
 from .launch import choose_python, clean_environment, worker_command
@@ -48,6 +49,11 @@ def is_busy() -> bool:
 def running_job() -> ModalJob | None:
     """The job that runs in the interface, if there is one."""
     return _running[-1] if _running else None
+
+
+def engine_log() -> str:
+    """The last lines that the worker wrote."""
+    return _client.log if _client is not None else ""
 
 
 def close_client() -> None:
@@ -184,7 +190,13 @@ class ModalJob(Job):
             self.report({"INFO"}, self.stopped)
             return {"CANCELLED"}
         except EngineError as error:
+            note_problem(error)
             self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        except Exception as error:  # noqa: BLE001 - a bug of ours must end the job, with something to report
+            note_problem(error)
+            self.report({"ERROR"}, f"Something unexpected happened ({type(error).__name__}: {error}). The scene is as "
+                                   "it was. Copy Report, in the ARTalk panel, has what the makers need.")
             return {"CANCELLED"}
         return {"FINISHED"}
 

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the panels show, section by section, in the order of the work. They only draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import compat, live_tuning
+from ..animation.nla import playing_take
+from ..animation.take_data import SIMPLIFIED, TAKE_KEY, UNFINISHED, takes
+from ..audio.strip import speech_strips
+from ..estimate import estimate
+from ..head import settings as head_settings
+from ..head.handle import find_head
+from ..head.identity import fixed_reason
+from ..head.joints import are_live
+from ..motion.timing import SHARED
+from ..ops import head as head_ops
+from ..ops import takes as take_ops
+from ..ops.generate import ARTALK_OT_generate_motion, disabled_reason
+from ..ops.speech import ARTALK_OT_copy_report, ARTALK_OT_open_speech, ARTALK_OT_stop_job
+from ..worker.job import running_job
+
+_TUNING = (
+    ("intensity", "lips", "jaw_gain", "cheeks", "brows", "head_gain"),
+    ("smooth", "smoothing", "offset_ms", "silence_gate", "blinks", "blink_seed", "clamp"),
+)
+_WIDTH = 44  # characters that fit into a line of the sidebar
+
+
+def wrapped(layout: Any, text: str, icon: str = "INFO") -> None:
+    """A sentence in as many lines as it needs; Blender's labels are cut off instead."""
+    column = layout.column(align=True)
+    line = ""
+    for word in text.split():
+        if line and len(line) + 1 + len(word) > _WIDTH:
+            column.label(text=line, icon=icon)
+            line, icon = word, "BLANK1"
+        else:
+            line = f"{line} {word}".strip()
+    if line:
+        column.label(text=line, icon=icon)
+
+
+def draw_running(layout: Any, context: Any) -> None:
+    """How far the running job is, above everything else."""
+    job = running_job()
+    if job is not None:
+        row = layout.row(align=True)
+        row.progress(factor=job.fraction, text=job.text)
+        row.operator(ARTALK_OT_stop_job.bl_idname, text="", icon="CANCEL")
+
+
+def draw_generate(layout: Any, context: Any) -> None:
+    """The button, and what pressing it will cost."""
+    reason = disabled_reason(context)
+    button = layout.column()
+    button.scale_y = 1.5
+    button.operator(ARTALK_OT_generate_motion.bl_idname, icon="PLAY_SOUND")
+    wrapped(layout, reason or estimate(context), "INFO" if reason else "TIME")
+
+
+def draw_head(layout: Any, context: Any) -> None:
+    """Which head, whose, how near to FLAME."""
+    row = layout.row(align=True)
+    row.operator(head_ops.ARTALK_OT_add_head.bl_idname, text="Add Head", icon="USER")
+    row.operator(head_ops.ARTALK_OT_import_head.bl_idname, text="Import", icon="IMPORT")
+    head = find_head(context)
+    row = layout.row(align=True)
+    row.prop(context.scene.artalk, "head_object", text="")
+    if head is None:
+        wrapped(layout, "Add a head, or select one")
+        return
+    if context.scene.artalk.head_object is None:
+        layout.label(text=head.armature.name, icon="OUTLINER_OB_ARMATURE")
+
+
+def draw_identity(layout: Any, context: Any) -> None:
+    """Sliders, and what checking gave."""
+    head = find_head(context)
+    if head is None:
+        wrapped(layout, "Add a head, or select one")
+        return
+    face = head.armature.artalk_face
+    row = layout.row(align=True)
+    row.operator(head_ops.ARTALK_OT_random_identity.bl_idname, text="Random", icon="FILE_REFRESH")
+    row.operator(head_ops.ARTALK_OT_neutral_identity.bl_idname, text="Neutral", icon="LOOP_BACK")
+    row.operator(head_ops.ARTALK_OT_apply_identity.bl_idname, text="", icon="FILE_FOLDER")
+    reason = fixed_reason(head, context)
+    column = layout.column()
+    column.enabled = not reason
+    column.prop(face, "first", slider=True)
+    if reason or head_settings.problem:
+        wrapped(layout, reason or head_settings.problem)
+    if head_settings.problem:
+        layout.operator(head_ops.ARTALK_OT_find_head_file.bl_idname, icon="FILEBROWSER")
+    row = layout.row(align=True)
+    row.operator(head_ops.ARTALK_OT_check_head.bl_idname, icon="CHECKMARK")
+    if not are_live(head):
+        row.operator(head_ops.ARTALK_OT_fix_joints.bl_idname, icon="BONE_DATA")
+    layout.label(text=head_settings.accuracy(face))
+
+
+def draw_speech(layout: Any, context: Any) -> None:
+    """Which sound."""
+    settings = context.scene.artalk
+    layout.operator(ARTALK_OT_open_speech.bl_idname, icon="FILE_SOUND")
+    scene = compat.sequencer_scene(context)
+    if scene.sequence_editor is not None:
+        column = layout.column()
+        column.enabled = not settings.selected_strips
+        column.prop_search(settings, "strip", scene.sequence_editor, "strips_all", text="", icon="SOUND")
+        layout.prop(settings, "selected_strips")
+    strips = speech_strips(context)
+    if not strips:
+        wrapped(layout, "No sound strip is chosen")
+    rate = scene.render.fps / scene.render.fps_base
+    for strip in strips:
+        span = compat.strip_span(strip)
+        muted = ", muted" if strip.mute else ""
+        layout.label(text=f"{strip.name}, {(span.end - span.start) / rate:.1f} s{muted}",
+                     icon="MUTE_IPO_ON" if strip.mute else "SOUND")
+
+
+def draw_takes(layout: Any, context: Any) -> None:
+    """All takes of the file; the one that plays is marked."""
+    playing = playing_take(find_head(context))
+    reason = take_ops.take_reason(context)
+    if reason:
+        wrapped(layout, reason)
+        return
+    column = layout.column(align=True)
+    for action in takes():
+        row = column.row(align=True)
+        if UNFINISHED in action[TAKE_KEY]:
+            row.label(text=f"{action.name} (being made)", icon="SORTTIME")
+            continue
+        icon = "RADIOBUT_ON" if action == playing else "RADIOBUT_OFF"
+        row.operator(take_ops.ARTALK_OT_use_take.bl_idname, text=action.name, icon=icon).take = action.name
+        for operator, icon in ((take_ops.ARTALK_OT_rename_take, "GREASEPENCIL"),
+                               (take_ops.ARTALK_OT_duplicate_take, "DUPLICATE"),
+                               (take_ops.ARTALK_OT_remove_take, "TRASH")):
+            row.operator(operator.bl_idname, text="", icon=icon).take = action.name
+    row = layout.row(align=True)
+    row.operator(take_ops.ARTALK_OT_simplify_take.bl_idname, text="Simplify")
+    row.operator(take_ops.ARTALK_OT_push_take_to_nla.bl_idname, text="To NLA", icon="NLA_PUSHDOWN")
+
+
+def draw_tune(layout: Any, context: Any) -> None:
+    """How takes are tuned and keyed: the next one, and the one that plays."""
+    settings = context.scene.artalk
+    take = playing_take(find_head(context))
+    row = layout.row(align=True)
+    row.prop(settings, "live", toggle=True, icon="RESTRICT_VIEW_OFF" if settings.live else "RESTRICT_VIEW_ON")
+    row.operator(take_ops.ARTALK_OT_retune_take.bl_idname, text="Apply", icon="CHECKMARK")
+    row.operator(take_ops.ARTALK_OT_reset_tuning.bl_idname, text="", icon="LOOP_BACK")
+    if live_tuning.problem:
+        wrapped(layout, live_tuning.problem)
+    elif take is not None and SIMPLIFIED in take[TAKE_KEY]:
+        layout.label(text="Simplified; stays so when tuned", icon="INFO")
+    column = layout.column()
+    column.use_property_split = True
+    column.use_property_decorate = False
+    for names in _TUNING:
+        part = column.column(align=True)
+        for name in names:
+            part.prop(settings, name)
+    part = column.column(align=True)
+    part.prop(settings, "mode")
+    part.prop(settings, "head")
+    if settings.head == SHARED:
+        part.prop(settings, "neck_share")
+
+
+def draw_help(layout: Any, context: Any) -> None:
+    """What a bug report needs."""
+    layout.operator(ARTALK_OT_copy_report.bl_idname, icon="COPYDOWN")
