@@ -3,20 +3,27 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Generator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import bpy
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
-from ..animation.read_head import animated_range, read_head
+from ..animation.read_head import HeadMotion, animated_range, read_in_steps
 from ..animation.takes import TAKE_KEY, Provenance, is_take, new_take
 from ..audio.strip import scene_rate
 from ..engine.files import write_motion
 from ..engine.motion_files import SUFFIXES, read_motion_file
-from ..errors import ArtalkError, EngineError
-from ..head.build import Head, find_head
+from ..errors import ArtalkError
+from ..head.handle import Head, find_head
 from ..motion.process import ProcessSettings
+from ..runner import Work
+from ..worker.job import ModalJob
 
+_SLICE, _LONGEST_SLICE = 0.03, 0.3  # seconds
 _MIRRORED = {"AUTO": None, "YES": True, "NO": False}
 
 
@@ -36,7 +43,25 @@ class _NeedsHead:
         return not reason
 
 
-class ARTALK_OT_import_motion(_NeedsHead, bpy.types.Operator, ImportHelper):
+class _FileJob(ModalJob):
+    """After the file browser a job with progress and Esc; from scripts and in background the same at once.
+
+    Meanwhile nothing else is let through: an undo or a save in between would meet a scene of our own.
+    """
+
+    _browsed = _modal = False
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        # the browser calls this for what was invoked; whatever calls it once more, as to redo it, waits
+        self._modal, self._browsed = self._browsed and not bpy.app.background, False
+        return self.run(context, self._modal)
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        outcome = super().modal(context, event)
+        return {"RUNNING_MODAL"} if outcome == {"PASS_THROUGH"} else outcome
+
+
+class ARTALK_OT_import_motion(_NeedsHead, _FileJob, bpy.types.Operator, ImportHelper):
     """Key the head with a motion file, as a new Action: MOTION.npz, ARTalk's .pt, or a table of FLAME parameters"""
 
     bl_idname = "artalk.import_motion"
@@ -60,35 +85,38 @@ class ARTALK_OT_import_motion(_NeedsHead, bpy.types.Operator, ImportHelper):
     )
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self._browsed = True
         if not self.properties.is_property_set("start_frame"):
             self.start_frame = context.scene.frame_start
         return ImportHelper.invoke(self, context, event)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            found = read_motion_file(bpy.path.abspath(self.filepath), _MIRRORED[self.mirrored])
-            motion = found.with_neck_in_head() if self.join_neck else found.motion
-            notes = list(found.notes)
-            if found.neck is not None and found.neck.any() and not self.join_neck:
-                notes.append("Its neck is left out.")
-            if found.eyes is not None and found.eyes.any():
-                notes.append("The turns of its eyes are left out.")
-            source = {"path": str(found.path), "sha256": found.sha256, "fps": found.source_fps,
-                      "mirrored": found.mirrored, "neck_in_head": motion is not found.motion, "notes": " ".join(notes)}
-            provenance = Provenance(found.path.stem, model_name="file", model_sha256=found.sha256,
-                                    settings={"file": source})
-            take = new_take(find_head(context), motion, self.start_frame, scene_rate(context.scene), provenance,
-                            ProcessSettings(smooth=False, clamp=False))
-        except EngineError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+    def work(self) -> Work[None]:
+        path = bpy.path.abspath(self.filepath)
+        self.show(f"Reading {Path(path).name}")
+        found = yield partial(read_motion_file, path, _MIRRORED[self.mirrored])
+        motion = found.with_neck_in_head() if self.join_neck else found.motion
+        notes = list(found.notes)
+        if found.neck is not None and found.neck.any() and not self.join_neck:
+            notes.append("Its neck is left out.")
+        if found.eyes is not None and found.eyes.any():
+            notes.append("The turns of its eyes are left out.")
+        source = {"path": str(found.path), "sha256": found.sha256, "fps": found.source_fps,
+                  "mirrored": found.mirrored, "neck_in_head": motion is not found.motion, "notes": " ".join(notes)}
+        provenance = Provenance(found.path.stem, model_name="file", model_sha256=found.sha256,
+                                settings={"file": source})
+        self.show(f"Keying {len(motion)} frames", 0.5)
+        yield
+        head, scene = find_head(bpy.context), bpy.context.scene
+        if head is None:
+            raise ArtalkError("The head is gone.", "Add it again and import once more.")
+        take = new_take(head, motion, self.start_frame, scene_rate(scene), provenance,
+                        ProcessSettings(smooth=False, clamp=False))
         for note in notes:
             self.report({"WARNING"}, note)
         self.report({"INFO"}, f"Keyed {len(motion)} frames as “{take.name}”.")
-        return {"FINISHED"}
 
 
-class ARTALK_OT_export_motion(_NeedsHead, bpy.types.Operator, ExportHelper):
+class ARTALK_OT_export_motion(_NeedsHead, _FileJob, bpy.types.Operator, ExportHelper):
     """Write what the head plays, however it is animated, as a MOTION.npz at 25 frames a second"""
 
     bl_idname = "artalk.export_motion"
@@ -107,10 +135,10 @@ class ARTALK_OT_export_motion(_NeedsHead, bpy.types.Operator, ExportHelper):
         description="Add the turns of the neck to the head's, as ARTalk's motions know no neck; "
                     "otherwise they are written beside them",
     )
-    _browsed = False
+    stopped = "Stopped; no file was written."
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self._browsed = True  # the file browser asks before it overwrites
+        self._browsed = True
         if not self.filepath:
             data = find_head(context).armature.animation_data
             name = data.action.name if data is not None and data.action is not None else "motion"
@@ -119,19 +147,40 @@ class ARTALK_OT_export_motion(_NeedsHead, bpy.types.Operator, ExportHelper):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         path = Path(bpy.path.abspath(self.filepath))
-        try:
-            if path.exists() and self.check_existing and not self._browsed:
-                raise ArtalkError(f"“{path}” is there already.", "Choose another name, or pass check_existing=False.")
-            head = find_head(context)
-            found = read_head(head, context.scene, *self._range(head, context.scene), scene_rate(context.scene))
-            motion = found.joined() if self.join_neck else found.motion
-            neck = found.neck if found.neck_moves and not self.join_neck else None
-            write_motion(path, motion, _source(head), neck=neck, eyes=found.eyes if found.eyes_move else None)
-        except EngineError as error:
+        if path.exists() and self.check_existing and not self._browsed:  # the file browser asks before it overwrites
+            error = ArtalkError(f"“{path}” is there already.", "Choose another name, or pass check_existing=False.")
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        return super().execute(context)
+
+    def work(self) -> Work[None]:
+        path, head, scene = Path(bpy.path.abspath(self.filepath)), find_head(bpy.context), bpy.context.scene
+        source = _source(head)
+        steps = read_in_steps(head, scene, *self._range(head, scene), scene_rate(scene))
+        del head, scene
+        self.show("Reading the head")
+        yield
+        with closing(steps):
+            found = yield from self._read(steps)
+        motion = found.joined() if self.join_neck else found.motion
+        neck = found.neck if found.neck_moves and not self.join_neck else None
+        write_motion(path, motion, source, neck=neck, eyes=found.eyes if found.eyes_move else None)
         self.report({"INFO"}, f"Wrote {len(motion)} frames to “{path.name}”.")
-        return {"FINISHED"}
+
+    def _read(self, steps: Generator[float, None, HeadMotion]) -> Work[HeadMotion]:
+        """Reads for 30 ms at a time, or for as long as Blender took to draw since, where that was longer."""
+        until = time.perf_counter() + _SLICE
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            if self._modal and time.perf_counter() >= until:
+                self.show(f"Reading the head: {round(100 * done)} %", done)
+                before = time.perf_counter()
+                yield
+                now = time.perf_counter()
+                until = now + min(max(_SLICE, now - before), _LONGEST_SLICE)
 
     def _range(self, head: Head, scene: bpy.types.Scene) -> tuple[float, float]:
         if self.span == "SCENE":
