@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How much the lips move in pauses without and with the silence gate, beside the least that is possible. numpy alone.
 
-    python addon_tests/benchmarks/bench_gate.py [--repeats 3] [--gate 1]
+    python addon_tests/benchmarks/bench_gate.py [--repeats 3] [--gate 1] [--audible 0.01]
 
 Sound: the demo speech with pauses of known length between, under pink room noise. Motion: the default model's own of
 that sound, and for the worst case "babble": its motion of speech without pauses, laid over the same sound. Lips: the
@@ -10,7 +10,9 @@ inner lips' aperture of the default head, skinned by the engine; its path in mm 
 "inside" is from 120 ms after the speech ends to 120 ms before it begins. "whole" is from the speech's last frame to its
 next first one: there a mouth has to travel at least from where speech leaves it to rest, and to where speech begins.
 That is "least"; "at best" is the ratio that it allows, "of it" how much of the least is travelled. "speech" is the
-share in % of frames from a word's first to its last audible sample that the gate changes: its quiet edges.
+share in % of frames from a word's first to its last audible sample that the gate changes: the first and last two of
+words that begin or end quietly. `--audible` is the amplitude from which a sample counts; 0.003 takes the faint bursts
+of final stops as speech, and so shows more of them changed.
 """
 
 from __future__ import annotations
@@ -34,7 +36,6 @@ from artalk_blender.motion.regions import FaceChannels
 PAUSES = {"0.5 s and more": (0.5, 0.8, 1.5, 3.0), "0.24 to 0.4 s": (0.24, 0.3, 0.36, 0.4)}  # seconds
 SNRS = (60, 30, 20, 12, 6, 0)  # decibels, of speech over noise
 WORDS = (SPEECH.start, 23700, 46500, 65200, 92800)  # samples where the demo is quiet between words
-AUDIBLE = 0.01  # amplitude, 35 dB below the demo's loudest
 MARGIN = 3  # frames, 120 ms
 FRAME = 640  # samples
 FPS = 25
@@ -65,10 +66,12 @@ class Sum:
         return text + f"{floor:8.1f}{free / floor:7.1f}x{gated / floor:7.2f}" if least else text
 
 
-def clip(lengths: tuple[float, ...], seed: int) -> tuple[np.ndarray, list[tuple[float, float]]]:
+def clip(lengths: tuple[float, ...], seed: int, audible: float) -> tuple[np.ndarray, list[tuple[float, float]]]:
     """Speech (N,) with the pauses in another order between its words, and the pauses in frames [begin, end)."""
-    pieces = [piece[np.flatnonzero(np.abs(piece) > AUDIBLE)[0] : np.flatnonzero(np.abs(piece) > AUDIBLE)[-1] + 1]
-              for piece in np.split(demo_speech(), WORDS)[1:]]
+    pieces = []
+    for piece in np.split(demo_speech(), WORDS)[1:]:
+        heard = np.flatnonzero(np.abs(piece) > audible)
+        pieces.append(piece[heard[0] : heard[-1] + 1])
     order = np.random.default_rng(seed).permutation(np.repeat(lengths, 2))
     parts, labels, at = [pieces[0]], [], len(pieces[0])
     for index, seconds in enumerate(order):
@@ -108,6 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--gate", type=float, default=1.0)
+    parser.add_argument("--audible", type=float, default=0.01)
     options = parser.parse_args()
     babble = raw_motion_of(np.tile(demo_speech()[SPEECH], 12))
     own = "the model's own"
@@ -121,7 +125,7 @@ def main() -> None:
             for kind in (own, "babble"):
                 sums, changed, frames = (Sum(), Sum()), 0, 0
                 for seed in range(options.repeats):
-                    samples, labels = clip(lengths, seed)
+                    samples, labels = clip(lengths, seed, options.audible)
                     samples = samples + room_noise(len(samples), speech_db - snr, seed)
                     count = math.ceil(len(samples) / FRAME)
                     raw = raw_motion_of(samples) if kind == own else babble[37 * seed :][:count]

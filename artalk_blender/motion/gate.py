@@ -35,7 +35,7 @@ _SHORTEST_QUIET = 6  # where a recording is clean enough to tell a short pause f
 _LONGEST_CLICK = 1
 _CLICK_ALONE = 5  # a click nearer to speech is the burst of a consonant
 # After speech the mouth ends its last sound, then closes; before it, it is free early enough to shape the first one.
-# It moves no faster than in speech, and so fast that it travels hardly further than it must (`bench_gate.py`).
+# As fast as it moves in speech: the longer this takes, the more of a babbling model's motion shows (`bench_gate.py`).
 _HOLD, _RELEASE = 1, 3
 _LEAD, _ATTACK = 1, 3
 
