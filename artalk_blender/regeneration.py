@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A range of a take made again: the sound is read once more, the model goes on from the frames before the range.
+
+The new frames go into the take's raw motion without a seam (motion/splice.py), and its keys are made again with the
+tuning that it has. In slices, like generation.py; no Blender data is held between them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from . import compat
+from .animation import assign
+from .animation.growing import GrowingTake
+from .animation.mouth import mouth_of
+from .animation.take_data import (
+    LOUDNESS_KEY,
+    MOTION_KEY,
+    SIMPLIFIED,
+    TAKE_KEY,
+    Provenance,
+    check_take,
+    is_edited,
+    loudness_of,
+    note,
+    noted,
+    raw_motion,
+    settings_of,
+    takes,
+    times_of,
+)
+from .animation.takes import Bound, retune, simplify_take
+from .audio.lines import join_lines
+from .audio.strip import StripAudio, find_sound_strip, hear, scene_rate, sound_file
+from .engine.passage import Passage
+from .errors import ArtalkError
+from .head.handle import Head, head_of
+from .motion.gate import loudness
+from .motion.layout import MOTION_FPS
+from .motion.process import ProcessSettings
+from .motion.splice import splice
+from .motion.timing import TimeMap
+from .preferences import read_preferences
+from .runner import Work
+from .worker.job import Job, shared_client
+
+RANGES = "ranges"  # JSON within TAKE_KEY: what was made again, in model frames
+SHORTEST = 5  # frames, 0.2 s: less than a syllable
+_HISTORY = 400  # frames that the model is offered; the published one reads 100
+_SAME = 1e-3  # seconds by which a strip may differ from what the take notes of it
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for. start, end: scene frames, both included; variation: as in engine/passage.py."""
+
+    start: float
+    end: float
+    variation: int = 1
+    in_place: bool = False
+    changed_sound: bool = False
+
+
+def scene_range(scene: Any) -> tuple[float, float] | None:
+    """The preview range where it is on, else from the first selected marker to the last, else None."""
+    if scene.use_preview_range:
+        return float(scene.frame_preview_start), float(scene.frame_preview_end)
+    frames = sorted(marker.frame for marker in scene.timeline_markers if marker.select)
+    return (float(frames[0]), float(frames[-1])) if len(frames) > 1 else None
+
+
+def lines_of(action: Any) -> list[dict[str, Any]]:
+    """What a take notes of each strip that it speaks; nothing where it was not made from sound."""
+    stored = action[TAKE_KEY].to_dict()
+    if stored.get("lines"):
+        return [dict(line) for line in stored["lines"]]
+    sha256 = stored.get("audio_sha256")
+    return [{"sha256": sha256, "path": stored.get("audio_path", ""), **stored.get("strip", {})}] if sha256 else []
+
+
+def strip_of(context: Any, line: dict[str, Any], alone: bool) -> Any:
+    """The strip of a line: of that name, or else with that file, or, for a take of one line, the one that is meant."""
+    editor = compat.sequencer_scene(context).sequence_editor
+    strips = [strip for strip in (editor.strips_all if editor else ()) if strip.type == "SOUND" and strip.sound]
+    for fits in (lambda strip: strip.name == line.get("strip"), lambda strip: strip.sound.filepath == line.get("path")):
+        found = next(filter(fits, strips), None)
+        if found is not None:
+            return found
+    return find_sound_strip(context) if alone else None
+
+
+class Regeneration:
+    """One range, of what the context has when it begins. Raises ArtalkError for what cannot be made again."""
+
+    def __init__(self, context: Any, action: Any, head: Head, wish: Wish) -> None:
+        check_take(action)
+        assign.check_editable(head)
+        self._wish, self._armature, self._name = wish, head.armature.name, action.name
+        self._id = action[TAKE_KEY].get("id", "")
+        self._raw, self._level = raw_motion(action), loudness_of(action)
+        self._tuning, self._keying = settings_of(action)
+        self._start, self._stop = _frames(action, self._tuning.offset_ms, wish, len(self._raw))
+        self._sequencer = compat.sequencer_scene(context).name
+        self._lines = lines_of(action)
+        strips = [strip_of(context, line, len(self._lines) == 1) for line in self._lines]
+        if not strips or None in strips:
+            raise ArtalkError(f"The sound strip that “{action.name}” was made from is not there.",
+                              "Add it again, or choose a take that was made from a strip of this scene.")
+        self._strips = [strip.name for strip in strips]
+        self._preferences = read_preferences(context)
+
+    def work(self, job: Job) -> Work[str]:
+        """Returns the name of the take that has the new frames; where it does not come to its end, nothing changes."""
+        audio = yield from self._hear(job)
+        level = yield partial(loudness, audio.samples)
+        start, stop = self._start, self._stop
+        job.show("Starting the engine")
+        client = shared_client(self._preferences.engine_python)
+        before = self._raw[max(0, start - _HISTORY) : start]
+        passage = Passage(start, stop - start, before if start else None, self._wish.variation)
+        request = yield partial(client.generate, audio.samples, self._preferences.model, passage=passage)
+        yield from job.follow(client, request, "Generating the range")
+        head = self._head()
+        mouth = mouth_of(head)
+        del head
+        motion = yield partial(splice, self._raw, request.motion, start, mouth.aperture if mouth else None)
+        if self._level is not None:
+            self._level = np.concatenate([self._level[:start], level[start:stop], self._level[stop:]])
+        made = {"start": start, "stop": stop, "variation": self._wish.variation, "sha256": audio.sha256,
+                "model": str(request.result.get("model", "")), "model_sha256": str(request.result.get("sha256", ""))}
+        job.show("Writing keys", 1.0)
+        if self._wish.in_place and not is_edited(self._action()) and self._action().library is None:
+            name = self._rewrite(motion)
+        else:
+            name = yield from self._beside(motion)
+        note(bpy.data.actions[name], RANGES, [*noted(self._action(), RANGES, []), made][-100:])
+        job.say(f"Made {(stop - start) / MOTION_FPS:.2f} s again, in “{name}”.")
+        return name
+
+    def _hear(self, job: Job) -> Work[StripAudio]:
+        """The take's sound as its strips play it now, which must be as they played it then."""
+        heard, rate = [], 1.0
+        for line, name in zip(self._lines, self._strips, strict=True):
+            job.show(f"Reading “{name}”")
+            recording = yield sound_file(self._strip(name)[0].sound).read
+            strip, scene = self._strip(name)
+            audio, rate = hear(strip, scene, recording), scene_rate(scene)
+            if audio.sha256 != line.get("sha256") and not self._wish.changed_sound:
+                raise ArtalkError(f"The sound of the strip “{name}” is not the one that the take was made from.",
+                                  "Allow changed sound, or generate the take again.")
+            heard.append(audio)
+        audio = join_lines(heard, rate)
+        fits = all(_same(line, one.facts, self._lines[0], heard[0].facts)
+                   for line, one in zip(self._lines, heard, strict=True))
+        if not fits or math.ceil(len(audio.samples) / 640) != len(self._raw):
+            raise ArtalkError("The strip was trimmed, or plays at another speed, since the take was made.",
+                              "Undo that, or generate the take again.")
+        return audio
+
+    def _rewrite(self, motion: Floats) -> str:
+        """Into the take itself."""
+        action = self._action()
+        del action[MOTION_KEY]  # new bytes over old ones are cut off at a zero, by Blender
+        action[MOTION_KEY] = motion.astype("<f4").tobytes()
+        if self._level is not None:
+            del action[LOUDNESS_KEY]
+            action[LOUDNESS_KEY] = self._level.astype("<f4").tobytes()
+        return str(retune(action, self._tuning, self._keying, self._head()).name)
+
+    def _beside(self, motion: Floats) -> Work[str]:
+        """As a new take with the old one's tuning, which plays instead."""
+        action = self._action()
+        stored, times = action[TAKE_KEY].to_dict(), times_of(action)
+        own = {name: value for name, value in stored.get("settings", {}).items()
+               if name not in ProcessSettings.__dataclass_fields__}
+        fields = {name: stored[name] for name in Provenance.__dataclass_fields__ if name in stored}
+        provenance = replace(Provenance(**fields), settings=own)
+        take = GrowingTake(self._armature, times, stored["scene_fps"], provenance, self._tuning, self._keying)
+        wanted = action.name + " range"
+        del action
+        try:
+            name = yield from take.complete(motion, self._level, provenance)
+        except BaseException:
+            take.discard()
+            raise
+        result = bpy.data.actions[name]
+        result.name = wanted
+        if SIMPLIFIED in stored:
+            simplify_take(result, Bound(**stored[SIMPLIFIED]), self._head())
+        return str(result.name)
+
+    def _action(self) -> Any:
+        """The take, by whatever name it has now."""
+        same_id = (action for action in takes() if self._id and action[TAKE_KEY].get("id") == self._id)
+        found = next(same_id, None) or bpy.data.actions.get(self._name)
+        if found is None:
+            raise ArtalkError(f"The take “{self._name}” is gone.", "Generate it again.")
+        return found
+
+    def _head(self) -> Head:
+        head = head_of(bpy.data.objects.get(self._armature))
+        if head is None:
+            raise ArtalkError(f"The head “{self._armature}” is gone.", "Add it again.")
+        return head
+
+    def _strip(self, name: str) -> tuple[Any, Any]:
+        """A strip and its scene."""
+        scene = bpy.data.scenes.get(self._sequencer)
+        editor = scene.sequence_editor if scene is not None else None
+        strip = next((strip for strip in (editor.strips_all if editor else ()) if strip.name == name), None)
+        if strip is None or strip.type != "SOUND":
+            raise ArtalkError(f"The strip “{name}” is gone.", "Add it again.")
+        return strip, scene
+
+
+def _frames(action: Any, offset_ms: float, wish: Wish, count: int) -> tuple[int, int]:
+    """Model frames [start, stop) of a take between two scene frames. Raises ArtalkError where there are too few."""
+    rate = action[TAKE_KEY]["scene_fps"]
+    times = times_of(action).shifted(offset_ms * 1e-3 * rate)
+    shown = _shown(action, times)
+    places = shown.seconds_at(np.array([wish.start, wish.end])) * MOTION_FPS
+    start, stop = max(0, math.ceil(places[0] - 1e-3)), min(count, math.floor(places[1] + 1e-3) + 1)
+    if start >= count or stop <= 0:
+        first, last = shown.frames_at(np.array([0.0, (count - 1) / MOTION_FPS]))
+        raise ArtalkError("The range lies outside the take.", f"Choose one from frame {first:.0f} to {last:.0f}.")
+    if stop - start < SHORTEST:
+        raise ArtalkError("The range is shorter than 0.2 seconds.", "Choose a longer one.")
+    return start, stop
+
+
+def _shown(action: Any, times: TimeMap) -> TimeMap:
+    """When the take's frames are seen: later or earlier than keyed where its NLA strip was moved or stretched."""
+    if assign.users_of(action):
+        return times
+    for _, _, strip in assign.strips_of(action):
+        frames = (strip.frame_start + (frame - strip.action_frame_start) * strip.scale for frame in times.frames)
+        return TimeMap(times.seconds, tuple(frames))
+    return times
+
+
+def _same(line: dict[str, Any], now: dict[str, float], first: dict[str, Any], first_now: dict[str, float]) -> bool:
+    """Whether a strip lets hear what it did, at the same distance from the take's first."""
+    pairs = [(line.get(name), now[name]) for name in ("offset", "speed", "as_played")]
+    if "start" in line and "start" in first:
+        pairs += [(line["end"] - line["start"], now["end"] - now["start"]),
+                  (line["start"] - first["start"], now["start"] - first_now["start"])]
+    return all(then is None or abs(then - value) < _SAME for then, value in pairs)
