@@ -18,7 +18,7 @@ from . import compat
 from .animation.mouth import mouth_of
 from .animation.read_head import HeadMotion, read_in_steps
 from .animation.take_data import DIGEST, TAKE_KEY, raw_motion, times_of
-from .audio.strip import StripAudio, find_sound_strip, hear, scene_rate, sound_file
+from .audio.strip import StripAudio, hear, scene_rate, sound_file, sound_strips, span_start, speech_strips
 from .engine.portable.hearing import Hearing
 from .errors import ArtalkError, EngineError
 from .head.handle import Head, find_head, head_of
@@ -147,35 +147,38 @@ def _out_of_range(motion: np.ndarray, face: Any) -> np.ndarray:
 # -- which strips ------------------------------------------------------------------------------------------------------
 
 def strips_of(context: Any, take: Any) -> list[Any]:
-    """The sound strips that a head with this take, or None, has to fit: those of its sound, else the active one.
+    """The sound strips that a head with this take, or None, has to fit: those of its sounds, else those chosen.
 
     Where a sound lies in the sequencer several times, those are meant that lie under the take, or else the nearest.
     """
-    sequencer = compat.sequencer_scene(context)
-    editor = sequencer.sequence_editor
-    path = _file(take[TAKE_KEY].get("audio_path", "")) if take is not None else None
-    same = [strip for strip in (editor.strips_all if editor is not None and path is not None else ())
-            if strip.type == "SOUND" and not strip.mute and strip.sound is not None
-            and _file(strip.sound.filepath) == path]
-    span = _span(take, context.scene) if len(same) > 1 else None
+    there = [strip for strip in sound_strips(context) if not strip.mute and strip.sound is not None]
+    named, files = _sources(take)
+    files |= {_file(strip.sound.filepath) for strip in there if strip.name in named}
+    same = [strip for strip in there if _file(strip.sound.filepath) in files - {None}]
+    span = _span(take) if len(same) > 1 else None
     if span is not None:
-        ratio = scene_rate(context.scene) / scene_rate(sequencer)
+        ratio = scene_rate(context.scene) / scene_rate(compat.sequencer_scene(context))
         spans = [compat.strip_span(strip) for strip in same]
         shared = [min(span[1], ratio * one.end) - max(span[0], ratio * one.start) for one in spans]
         under = [strip for strip, one, part in zip(same, spans, shared, strict=True)
                  if part > 0.5 * ratio * (one.end - one.start)]
         same = under or [same[int(np.argmax(shared))]]
-    if same:
-        return same
-    active = find_sound_strip(context)
-    return [active] if active is not None else []
+    return sorted(same, key=span_start) or speech_strips(context)
+
+
+def _sources(take: Any) -> tuple[set[str], set[Path | None]]:
+    """Names of the strips that a take was made from, and the file that its provenance names."""
+    kept = take[TAKE_KEY].to_dict() if take is not None else {}
+    lines = kept.get("lines")
+    names = {line.get("strip") for line in lines if isinstance(line, dict)} if isinstance(lines, list) else set()
+    return {name for name in names if isinstance(name, str)}, {_file(kept.get("audio_path", ""))}
 
 
 def _file(path: Any) -> Path | None:
     return Path(bpy.path.abspath(path)).resolve() if isinstance(path, str) and path else None
 
 
-def _span(take: Any, scene: Any) -> tuple[float, float] | None:
+def _span(take: Any) -> tuple[float, float] | None:
     """First and last scene frame of a take."""
     try:
         times = times_of(take).frames_at(np.array([0.0, len(raw_motion(take)) / MOTION_FPS]))

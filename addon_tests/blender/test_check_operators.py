@@ -188,6 +188,25 @@ def test_of_several_strips_those_of_the_take_are_checked(head, scene, tmp_path: 
     assert [strip.name for strip in check.strips_of(bpy.context, take)] == ["music"]
 
 
+def test_all_lines_of_a_take_are_checked(head, scene, tmp_path: Path):
+    """Two strips, both spoken by one take; the second one is moved."""
+    other = tmp_path / "other.wav"
+    other.write_bytes(SPEECH.read_bytes())
+    add_sound_strip(scene, other, START + 300)
+    motion = np.zeros((313 + len(demo_motion()), 106), np.float32)
+    for start in (0, 312):  # 300 frames at 24 are 312.5 of the motion
+        motion[start : start + len(demo_motion())] = demo_motion()
+    lines = [{"strip": name, "sha256": ""} for name in ("demo_speech", "other")]
+    take = new_take(head, motion, START, 24.0, Provenance("two lines", str(SPEECH), lines=lines))
+    assert [strip.name for strip in check.strips_of(bpy.context, take)] == ["demo_speech", "other"]
+    assert bpy.ops.artalk.check_lip_sync() == {"FINISHED"}
+    summary = remembered(scene, take)["summary"]
+    assert summary.count("The lips fit the sound") == 2 and "“other”: " in summary
+    for damaged in ("x", [1], [{"strip": 3}]):
+        take[TAKE_KEY]["lines"] = damaged
+        assert [strip.name for strip in check.strips_of(bpy.context, take)] == ["demo_speech"]
+
+
 def test_the_reasons(extension, scene, head):
     assert "no take" in check.fix_reason(bpy.context)
     take = take_on(head, 0.2)
@@ -233,5 +252,7 @@ def test_an_edited_take_is_mended_in_a_copy(head, scene):
     assert settings_of(take)[0].offset_ms == 0.0 and len(bpy.data.actions) == 2
 
 
-def test_every_operator_can_be_undone():
-    assert all({"REGISTER", "UNDO"} <= set(cls.bl_options) and cls.__doc__ for cls in check.CLASSES)
+def test_what_changes_the_scene_can_be_undone():
+    for cls in check.CLASSES:
+        undone = {"REGISTER"} if cls is check.ARTALK_OT_check_sound else {"REGISTER", "UNDO"}
+        assert cls.bl_options == undone and cls.__doc__

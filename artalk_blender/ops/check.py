@@ -3,21 +3,24 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 
 import bpy
 
 from ..animation.markers import clear_markers, our_markers, put_markers
+from ..animation.nla import playing_take
 from ..animation.take_data import is_edited, settings_of
 from ..animation.takes import retune
+from ..audio import reports
+from ..audio.strip import sound_file, sound_strips, speech_strips
 from ..errors import ArtalkError, EngineError
 from ..head.handle import find_head
 from ..lip_check import LipCheck, forget, marker_of, remember, remembered, strips_of, summary_of
+from ..live_tuning import show_settings
 from ..motion.process import RANGES
-from ..properties import show_settings
-from ..runner import Work
+from ..runner import AGAIN, Work
 from ..worker.job import ModalJob, is_busy
-from .takes import playing_take
 
 
 def disabled_reason(context: bpy.types.Context) -> str:
@@ -143,7 +146,52 @@ class ARTALK_OT_fix_sync_offset(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (ARTALK_OT_check_lip_sync, ARTALK_OT_clear_lip_sync_markers, ARTALK_OT_fix_sync_offset)
+class ARTALK_OT_check_sound(ModalJob, bpy.types.Operator):
+    """Say whether the chosen sound will do: clipped, quiet, noisy, dull, or with a voice in each channel"""
+
+    bl_idname = "artalk.check_sound"
+    bl_label = "Check Sound"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = "Another job is running; Esc stops it" if is_busy() else ""
+        if not reason and not speech_strips(context):
+            reason = "Add a sound strip in the Video Sequencer and make it active"
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return self.run(context, modal=not bpy.app.background)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return self.run(context, modal=False)
+
+    def work(self) -> Work[None]:
+        strips = [strip for strip in speech_strips(bpy.context) if strip.sound is not None]
+        files = [(strip.name, sound_file(strip.sound)) for strip in strips]
+        del strips
+        for name, file in files:
+            steps, report = reports.examine(file), None
+            with closing(steps):
+                while report is None:
+                    try:
+                        self.show(f"Listening to “{name}”", next(steps))
+                    except StopIteration as end:
+                        report = end.value
+                    else:
+                        yield AGAIN
+            strip = next((strip for strip in sound_strips(bpy.context) if strip.name == name), None)
+            if strip is not None and strip.sound is not None:
+                reports.remember(strip, report)
+            for finding in report.findings:
+                self.report({"WARNING"}, f"“{name}”: {finding}")
+            if not report.findings:
+                self.report({"INFO"}, f"“{name}” is fine: {report.summary}.")
+
+
+CLASSES = (ARTALK_OT_check_sound, ARTALK_OT_check_lip_sync, ARTALK_OT_clear_lip_sync_markers, ARTALK_OT_fix_sync_offset)
 
 
 def register() -> None:
