@@ -15,7 +15,7 @@ from real_motion import ASSETS, demo_motion, demo_speech
 from artalk_blender import registration
 from artalk_blender.animation.fcurves import find_curve
 from artalk_blender.animation.markers import MARKERS_KEY, PREFIX, clear_markers, our_markers, put_markers
-from artalk_blender.animation.take_data import TAKE_KEY, curves_of, settings_of
+from artalk_blender.animation.take_data import TAKE_KEY, curves_of, is_edited, settings_of
 from artalk_blender.animation.takes import Provenance, new_take, retune
 from artalk_blender.audio.strip import add_sound_strip
 from artalk_blender.head.build import Head, build_head
@@ -243,13 +243,25 @@ def test_a_hand_animated_head_is_checked_too(head, scene):
     assert remembered(scene, None)["fix_ms"] < 0 and "no take" in check.fix_reason(bpy.context)
 
 
-def test_an_edited_take_is_mended_in_a_copy(head, scene):
+@pytest.mark.parametrize("pushed", [False, True])
+def test_edits_by_hand_are_moved_along(head, scene, pushed):
     take = take_on(head, 0.2)
-    curve = find_curve(take, curves_of(take)[0])
-    curve.keyframe_points[0].co[1] += 0.01
+    place = next(place for place in curves_of(take) if len(find_curve(take, place).keyframe_points) > 100)
+    key = find_curve(take, place).keyframe_points[40]
+    key.handle_left_type = key.handle_right_type = "FREE"
+    key.co[1] += 0.5
+    before = [tuple(point) for point in (key.co, key.handle_left, key.handle_right)]
+    if pushed:
+        bpy.ops.artalk.push_take_to_nla()
     bpy.ops.artalk.check_lip_sync()
-    bpy.ops.artalk.fix_sync_offset()
-    assert settings_of(take)[0].offset_ms == 0.0 and len(bpy.data.actions) == 2
+    assert bpy.ops.artalk.fix_sync_offset() == {"FINISHED"}
+    assert len(bpy.data.actions) == 1 and is_edited(take)
+    frames = 24 * settings_of(take)[0].offset_ms / 1000
+    assert frames == pytest.approx(-0.2 * 24, abs=0.5)
+    key = find_curve(take, place).keyframe_points[40]
+    for point, (frame, value) in zip((key.co, key.handle_left, key.handle_right), before, strict=True):
+        assert tuple(point) == pytest.approx((frame + frames, value), abs=1e-3)
+    assert lag(scene, take) == 0.0
 
 
 def test_what_changes_the_scene_can_be_undone():

@@ -10,6 +10,7 @@ import bpy
 
 from ..animation.markers import clear_markers, our_markers, put_markers
 from ..animation.nla import playing_take
+from ..animation.shift import shift_take
 from ..animation.take_data import is_edited, settings_of
 from ..animation.takes import retune
 from ..audio import reports
@@ -130,19 +131,17 @@ class ARTALK_OT_fix_sync_offset(bpy.types.Operator):
             tuning, keys = settings_of(take)
             low, high = RANGES["offset_ms"]
             wanted = min(max(tuning.offset_ms + remembered(scene, take)["fix_ms"], low), high)
-            edited = is_edited(take)
-            result = retune(take, replace(tuning, offset_ms=wanted), keys, head)
+            if take.library is None and is_edited(take):
+                shift_take(take, wanted - tuning.offset_ms, head)
+            else:
+                take = retune(take, replace(tuning, offset_ms=wanted), keys, head)
             clear_markers(scene)
         except EngineError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         forget(scene)
-        show_settings(scene, *settings_of(result))
-        if edited:
-            self.report({"WARNING"}, f"“{take.name}” was edited by hand and stays as it is. “{result.name}” has a sync "
-                                     f"offset of {wanted:.0f} ms.")
-        else:
-            self.report({"INFO"}, f"The sync offset is {wanted:.0f} ms now. Check again to see what is left.")
+        show_settings(scene, *settings_of(take))
+        self.report({"INFO"}, f"“{take.name}” has a sync offset of {wanted:.0f} ms now.")
         return {"FINISHED"}
 
 
