@@ -67,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--out", metavar="MOTION.npz", type=Path, required=True)
     _add_model_options(generate)
     generate.add_argument("--style", metavar="FILE", type=Path, help="(50,106) motion as .npy, .npz or .pt")
+    generate.add_argument("--strength", type=float, metavar="N", help="of the style, 0 to 3; left out: as published")
+    generate.add_argument("--variation", type=int, default=0, metavar="N",
+                          help="another number, another motion for the same words; 0: the likeliest")
     generate.add_argument("--raw", action="store_true", help="leave the motion unsmoothed")
     generate.set_defaults(run=_generate)
 
@@ -118,9 +121,11 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 def _generate(options: argparse.Namespace) -> None:
     from .audio_file import read_audio
     from .model import load_model
+    from .passage import Passage
     from .pipeline import Pipeline, warnings_for
 
     check_writable(options.out)
+    passage = Passage(variation=options.variation, strength=options.strength)
     samples = read_audio(options.speech)
     style = read_style(options.style) if options.style else None
     _set_threads(options)
@@ -128,7 +133,7 @@ def _generate(options: argparse.Namespace) -> None:
     for text in warnings_for(samples):
         print(text, file=sys.stderr)
     started = time.perf_counter()
-    motion = Pipeline(model).generate(samples, style, options.raw, _progress("generating"))
+    motion = Pipeline(model).generate(samples, style, options.raw, _progress("generating"), passage)
     seconds = time.perf_counter() - started
     write_motion(options.out, motion, f"{model.name} {model.sha256}")
     print(f"{options.out}: {len(motion)} frames of {len(samples) / 16000:.2f} s of speech in {seconds:.2f} s "

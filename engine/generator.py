@@ -133,14 +133,16 @@ class Generator(nn.Module):
         self.cond_logits_head = HeadModulation(config)
         self.logits_head = nn.Linear(width, 2 * config.code_dim)
 
-    def style_condition(self, codes: Tensor | None, batch: int = 1) -> Tensor:
+    def style_condition(self, codes: Tensor | None, batch: int = 1, strength: float | None = None) -> Tensor:
         """Style codes (B,style_width), or None for the model's own manner -> (B,1,W), guidance applied.
+
+        `strength` is the guidance: 1.1, as published, mixes 1.1 parts of the style with -0.1 of the own manner.
 
         In training, drop styles with `torch.where(dropped[:, None, None], style_condition(None, B), ...)`.
         """
         if codes is None:
             return self.null_style_cond.expand(batch, -1, -1)
-        guidance = self.config.style_guidance
+        guidance = self.config.style_guidance if strength is None else strength
         return self.style_cond_embed(codes)[:, None] * guidance - self.null_style_cond * (guidance - 1.0)
 
     def pool_audio(self, features: Tensor) -> Tensor:

@@ -199,7 +199,7 @@ class Network(Generator):
         bits = self.basic_vae.motion_to_bits(rest)
         features = scale_features(bits, self.config.scales)
         history = features[:, None].expand(-1, self.config.prev_ratio, -1, -1)
-        state = State(self.style_condition(codes), history, bits)
+        state = State(self.style_condition(codes, strength=passage.strength), history, bits)
         for past in passage.pasts(self.config):
             state.motion = self.to_device(past)[None]
             self.recall(state, plain)

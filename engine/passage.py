@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which frames of a sound are wanted, what came before them, and which of the model's choices. numpy only, no torch.
+"""Which frames of a sound are wanted, what came before them, and in which manner. numpy only, no torch.
 
 A network conditions a chunk on the motion of the chunks before it, read by the codec's own encoder. So motion from
 elsewhere (a take's frames before a range) can stand in their place; where it is the very motion that the model made
@@ -23,6 +23,7 @@ Floats = NDArray[np.float32]
 FRAME_SAMPLES = 640
 MOTION_SIZE = 106
 TEMPERATURE = 1.0       # of variations
+STRONGEST = 3.0         # of styles
 _LARGEST = 2**31 - 1
 
 
@@ -32,13 +33,15 @@ class Passage:
 
     history (H,106): raw motion just before `start_frame`, of which the network reads what it has room for (100 frames
     in the published one); None: none, as at a sound's beginning. variation: 0 is what the model finds likeliest, any
-    other number another of its choices, always the same for the same number.
+    other number another of its choices, always the same for the same number. strength: how far a style is followed, 0
+    not at all, 1 as it is; None: as the model was published (1.1).
     """
 
     start_frame: int = 0
     frames: int | None = None
     history: Floats | None = None
     variation: int = 0
+    strength: float | None = None
 
     def checked(self, sample_count: int) -> Passage:
         """The same passage of N samples at 16 kHz, its history as float32. Raises EngineError for what cannot be."""
@@ -46,6 +49,9 @@ class Passage:
             raise EngineError("The range lies outside the sound.", "Choose one within it.", code="bad_input")
         if not 0 <= self.variation <= _LARGEST:
             raise EngineError(f"A variation is a whole number from 0 to {_LARGEST}, not {self.variation}.",
+                              code="bad_input")
+        if self.strength is not None and not 0.0 <= self.strength <= STRONGEST:
+            raise EngineError(f"A style's strength is a number from 0 to {STRONGEST:g}, not {self.strength}.",
                               code="bad_input")
         if self.history is None:
             return self

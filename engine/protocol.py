@@ -24,8 +24,9 @@ VERSION = 1
 HELLO = "hello"  # first message: {version}; answered by `ready`
 LOAD = "load"  # {model, backend, device, precision}: get a model ready
 UNLOAD = "unload"  # give its memory back
-# {raw, start_frame, frames, variation}, payload samples (N,) f32 16 kHz [style (50,106) f32] [history (H,106) f32]
-GENERATE = "generate"  # -> motion, progress; a range is made from all samples and the raw motion before it
+# {raw} and, of passage.py, {start_frame, frames, variation, strength}; payload samples (N,) f32 16 kHz
+# [style (50,106) f32] [history (H,106) f32] -> motion, progress
+GENERATE = "generate"
 RENDER = "render"  # avatar frames -> frame, progress
 CANCEL = "cancel"  # {target}: stop the request with that id
 SHUTDOWN = "shutdown"  # finish and exit

@@ -179,7 +179,10 @@ def _passage(request: Message) -> Passage:
     for name, value in numbers.items():
         if not isinstance(value, int) or isinstance(value, bool):
             raise EngineError(f"`{name}` must be a whole number.", code="bad_input")
-    return Passage(history=_array(request, "history"), **numbers)
+    strength = request.fields.get("strength")
+    if strength is not None and (not isinstance(strength, (int, float)) or isinstance(strength, bool)):
+        raise EngineError("`strength` must be a number.", code="bad_input")
+    return Passage(history=_array(request, "history"), strength=strength, **numbers)
 
 
 def _array(request: Message, name: str) -> NDArray[np.float32] | None:

@@ -14,7 +14,7 @@ from seeded_weights import synthetic_audio, synthetic_motion
 from test_worker import answers, ask, sound, worker  # noqa: F401  # a fixture
 
 from engine import protocol
-from engine.assets import DEFAULT_MODEL
+from engine.assets import DEFAULT_MODEL, DEMO_SPEECH
 from engine.chunking import split_samples
 from engine.config import NetworkConfig
 from engine.errors import EngineError
@@ -23,7 +23,8 @@ from engine.passage import Passage
 from engine.pipeline import Pipeline
 from engine.protocol import Array, Message
 
-TINY = Path(__file__).resolve().parent.parent / "data" / "tiny_model.npz"
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ROOT / "addon_tests" / "data" / "tiny_model.npz"
 SOUND = synthetic_audio(9, 14.3)
 Run = Callable[..., np.ndarray]
 
@@ -143,6 +144,45 @@ def test_variations_differ_and_repeat(way):
     assert not np.array_equal(first, own) and not np.array_equal(first, second)
 
 
+def test_a_styles_strength(way):
+    run, style = way(TINY), synthetic_motion(3, 50)
+    assert np.array_equal(run(style=style, strength=1.1), run(style=style))
+    assert np.array_equal(run(style=style, strength=0.0), run())
+    assert not np.array_equal(run(style=style, strength=2.0), run(style=style))
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_a_graphics_card_can_record_variations(noisy: bool):
+    """Nothing in a chunk's work asks for a number or sends one to the card, with noise as without."""
+    torch = pytest.importorskip("torch")
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    network = load_model(TINY, device="cpu", backend="torch").network
+    path, state = network.fast(), network.start(None)
+    more = (network.to_device(Passage(variation=1).noise(0, network.config))[None],) if noisy else ()
+    with torch.inference_mode(False), torch.no_grad():
+        features = torch.randn(1, 200, network.config.audio_width)
+        given = (state.style.clone(), state.history.clone(), features, *more)
+        path._predict(*given)
+        path.generator.forget()
+        trace = make_fx(lambda *x: path._predict(*x))(*given)
+    names = {str(node.target) for node in trace.graph.nodes if str(node.target).startswith("aten.")}
+    assert any(name.startswith("aten.native_layer_norm") for name in names)
+    assert not [name for name in names if any(word in name for word in ("item", "nonzero", "lift_fresh", "where"))]
+
+
+@pytest.mark.parametrize("backend", ["plain", "fast"])
+def test_on_a_graphics_card_too(backend: str):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a graphics card")
+    network = load_model(TINY, device="cuda").network
+    whole = runner(network, plain=backend == "plain")(variation=2)
+    again = runner(network, plain=backend == "plain")(variation=2, start_frame=200, history=whole[:200])
+    assert np.array_equal(again, whole[200:])
+    np.testing.assert_allclose(whole, portable(TINY)(variation=2), atol=1e-3)
+
+
 def test_noise_is_logistic_and_hangs_on_the_place_in_the_sound():
     config = NetworkConfig()
     noise = Passage(variation=3).noise(0, config)
@@ -155,7 +195,7 @@ def test_noise_is_logistic_and_hangs_on_the_place_in_the_sound():
 
 def test_the_default_models_lips_stay_with_the_sound():
     """A variation is another face for the same words: its lips open and close with those of the model's own choice."""
-    from engine.assets import DEFAULT_HEAD, DEMO_SPEECH
+    from engine.assets import DEFAULT_HEAD
     from engine.flame.file import read_flame
     from engine.flame.lips import lip_curves
 
@@ -177,6 +217,8 @@ def test_the_default_models_lips_stay_with_the_sound():
     ({"frames": 0}, "outside the sound"),
     ({"variation": -1}, "whole number from 0"),
     ({"variation": 2**31}, "whole number from 0"),
+    ({"strength": -0.1}, "strength is a number from 0 to 3"),
+    ({"strength": float("nan")}, "strength is a number from 0 to 3"),
     ({"history": np.zeros((3, 105), np.float32)}, r"\(H,106\), not \(3, 105\)"),
     ({"history": np.zeros(106, np.float32)}, r"\(H,106\)"),
     ({"history": np.full((3, 106), np.nan, np.float32)}, "not numbers"),
@@ -206,7 +248,7 @@ def test_the_worker_makes_a_range(worker: subprocess.Popen[bytes]):  # noqa: F81
     assert done.fields["status"] == protocol.OK and done.fields["frames"] == 25 and motion.fields["start"] == 60
     wanted = portable(TINY)(start_frame=60, frames=25, history=past, variation=2)
     np.testing.assert_allclose(np.frombuffer(motion.arrays["motion"].data, "<f4").reshape(-1, 106), wanted, atol=1e-5)
-    for name, value in (("frames", 2.5), ("variation", True), ("start_frame", "1")):
+    for name, value in (("frames", 2.5), ("variation", True), ("start_frame", "1"), ("strength", "1")):
         ask(worker, Message(protocol.GENERATE, 2, {**fields, name: value}, arrays))
         error, done = answers(worker, 2)
         assert done.fields["status"] == protocol.FAILED and f"`{name}` must be" in error.fields["message"]
@@ -214,4 +256,17 @@ def test_the_worker_makes_a_range(worker: subprocess.Popen[bytes]):  # noqa: F81
 
 def test_no_torch_is_needed():
     program = "import sys, engine.passage\nassert not {'torch', 'bpy'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).resolve().parents[2])
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_the_command_line_makes_variations(tmp_path: Path):
+    pytest.importorskip("av")
+    made = []
+    for name, more in (("own", ()), ("other", ("--variation", "3", "--strength", "1.5"))):
+        command = [sys.executable, "-m", "engine", "generate", DEMO_SPEECH, "--out", tmp_path / f"{name}.npz", *more]
+        subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+        with np.load(tmp_path / f"{name}.npz") as content:
+            made.append(content["motion"])
+    assert made[0].shape == made[1].shape and not np.array_equal(*made)
+    wrong = subprocess.run([*command[:7], "--variation", "-1"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2 and wrong.stderr.startswith("A variation is a whole number")

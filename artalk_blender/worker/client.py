@@ -105,8 +105,7 @@ class WorkerClient:
             arrays["history"] = passage.history
         fields = {"model": model, "device": device, "precision": precision, "raw": True,
                   "start_frame": passage.start_frame, "variation": passage.variation}
-        if passage.frames is not None:
-            fields["frames"] = passage.frames
+        fields |= {name: value for name in ("frames", "strength") if (value := getattr(passage, name)) is not None}
         return self.request(protocol.GENERATE, fields, arrays)
 
     def cancel(self, request: Request) -> None:

@@ -91,12 +91,12 @@ class PortableNetwork:
         config, arrays = read_npz(path)
         return cls(config, arrays, path.name)
 
-    def style_condition(self, style: Floats | None) -> Floats:
-        """Style motion (T,106), or None for the model's own manner -> (1,W)."""
+    def style_condition(self, style: Floats | None, strength: float | None = None) -> Floats:
+        """Style motion (T,106), or None for the model's own manner -> (1,W); `strength` as in generator.py."""
         own = self._weights["null_style_cond"][0]
         if style is None:
             return own
-        guidance = np.float32(self.config.style_guidance)
+        guidance = np.float32(self.config.style_guidance if strength is None else strength)
         return self._weights.linear("style_cond_embed", self.style_encoder(style)) * guidance - own * (guidance - 1)
 
     def pool_audio(self, features: Floats) -> Floats:
@@ -135,7 +135,7 @@ class PortableNetwork:
     def steps(self, samples: Floats, style: Floats | None = None, passage: Passage = WHOLE) -> Iterator[Step]:
         """Samples (N,) at 16 kHz -> the result of every chunk."""
         config = self.config
-        condition = self.style_condition(style)
+        condition = self.style_condition(style, passage.strength)
         blocks = [Block(config, self._weights.under(f"attn_blocks.{index}.")) for index in range(config.depth)]
         previous = self.codec.motion_to_bits(np.zeros((config.frames, config.motion_dim), np.float32))
         history = [scale_features(previous, config.scales)] * config.prev_ratio
