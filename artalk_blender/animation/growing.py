@@ -9,6 +9,7 @@ it is never saved, and where undo or a crash brings half a take back, it is remo
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -43,6 +44,7 @@ _BEFORE = 25  # frames: how far back new frames are smoothed together with those
 _FIRST = 200  # frames: a take begins with so many at most, which are written in one slice
 _LEAST = 25  # frames: fewer are not worth a redraw
 _TRIES = 3
+_PAUSE, _REST = 0.5, 4.0  # between two growths: seconds, and times what the last one took
 
 Floats = NDArray[np.float32]
 
@@ -62,11 +64,13 @@ class GrowingTake:
         self._provenance, self._settings, self._keying = provenance, settings, keying
         self._id = ""
         self._keyed = 0  # frames of motion
+        self._rests_until = 0.0
 
     def grow(self, raw: Floats) -> Work[None]:
         """Keys what of the raw motion so far (T,106) is not keyed yet, roughly: neither gated nor blinking."""
-        if len(raw) - self._keyed < _LEAST:
+        if len(raw) - self._keyed < _LEAST or time.monotonic() < self._rests_until:
             return
+        began = time.monotonic()
         if self._find() is None:
             self._begin(raw)
             yield AGAIN
@@ -86,6 +90,8 @@ class GrowingTake:
             _append(action, channel, frames)
             yield AGAIN
         self._keyed = end
+        # Blender draws the curves again after every slice: where that is slow, it must not happen all the time
+        self._rests_until = time.monotonic() + max(_PAUSE, _REST * (time.monotonic() - began))
 
     def complete(self, raw: Floats, loudness: Floats | None, provenance: Provenance) -> Work[str]:
         """Keys all of it, as `new_take` does; returns the take's name."""

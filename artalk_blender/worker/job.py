@@ -23,6 +23,7 @@ from .launch import choose_python, clean_environment, worker_command
 _TICK = 0.03  # seconds between two looks at a job
 _SLICE = 0.015  # seconds that a job may take of each
 _NAP = 0.005
+_REDRAW = 0.15  # seconds between two looks that people get
 _PATIENCE = 0.1
 _SHOWS_JOBS = {"VIEW_3D", "SEQUENCE_EDITOR"}
 
@@ -126,6 +127,7 @@ class ModalJob(Job):
 
     _runner: Runner | None = None
     _timer: Any = None
+    _drawn = 0.0
 
     def work(self) -> Work[None]:
         """A request of the worker between `start(context)` and `finish(context, request)`, unless overridden."""
@@ -158,8 +160,11 @@ class ModalJob(Job):
             return {"PASS_THROUGH"}
         outcome = self._advance(_SLICE)
         if outcome == {"RUNNING_MODAL"}:
-            context.window_manager.progress_update(100.0 * self.fraction)
-            self._draw(context)
+            now = time.monotonic()
+            if now - self._drawn > _REDRAW:
+                self._drawn = now
+                context.window_manager.progress_update(100.0 * self.fraction)
+                self._draw(context)
         else:
             self._clear(context)
         return outcome
@@ -215,8 +220,9 @@ class ModalJob(Job):
         if context.workspace is not None:
             context.workspace.status_text_set(f"{self.text} (Esc stops it)" if self.text else None)
         for area in context.screen.areas if context.screen is not None else ():
-            if area.type in _SHOWS_JOBS:
-                area.tag_redraw()
+            for region in area.regions if area.type in _SHOWS_JOBS else ():
+                if region.type == "UI":  # the sidebar alone: drawing a scene again may take longer than a tick
+                    region.tag_redraw()
 
 
 def register() -> None:
