@@ -57,8 +57,8 @@ def face_points(head: Head, vertices: Ints, offsets: NDArray[np.float32] | None 
 
 def _points(block: Any) -> NDArray[np.float32]:
     """(V,3) of a shape key."""
-    result = np.empty((len(block.data), 3), np.float32)
-    block.data.foreach_get("co", result.ravel())
+    result = np.empty((len(block.points), 3), np.float32)
+    block.points.foreach_get("co", result.ravel())  # a hundred times as fast as through `data`
     return result
 
 
