@@ -48,6 +48,11 @@ def retiming(strip: Any) -> Retiming:
     return Retiming(keys, int(round(length - (keys[-1] - keys[0])) > 0) if keys else 0)
 
 
+def retimes_offset(strip: Any) -> bool:
+    """Whether the strip's offset shifts its sound in a way of its own, because it is retimed: before 5.0."""
+    return bpy.app.version < (5, 0, 0) and len(strip.retiming_keys) > 0 and strip.sound_offset != 0.0
+
+
 def keeps_pitch(strip: Any) -> bool:
     """Whether a retimed sound strip sounds as high as it was recorded, which 5.0 brought, or changes with its speed."""
     return bool(getattr(strip, "pitch_correction", False))
