@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+import math
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,8 +17,9 @@ import numpy as np
 
 from . import compat
 from .animation.mouth import mouth_of
-from .animation.read_head import HeadMotion, read_in_steps
+from .animation.read_head import is_plain, read_in_steps
 from .animation.take_data import DIGEST, TAKE_KEY, raw_motion, times_of
+from .audio.samples import SAMPLE_RATE
 from .audio.strip import StripAudio, hear, scene_rate, sound_file, sound_strips, span_start, speech_strips
 from .engine.portable.hearing import Hearing
 from .errors import ArtalkError, EngineError
@@ -32,6 +34,7 @@ from .worker.job import Job
 CHECK_KEY = "artalk_lip_check"  # JSON on the scene: what was found last
 _BESIDE = 2.0  # seconds before and after the sound in which its lips may be
 _FINER = 2  # times the motion's rate: between its frames lips may close, too
+_AT_ONCE = 500  # frames that are read in one go
 _BEYOND = 0.05, 0.02  # by which a coefficient, or the jaw in radians, is outside of its range to be worth a word
 
 Result = TypeVar("Result")
@@ -73,31 +76,34 @@ class LipCheck:
         audio = replace(audio, times=audio.times.scaled(rate / scene_rate(sequencer)))
         del strip, sequencer, scene
         heard = yield from _listen(hearing, audio, job)
-        job.show("Reading the head", 0.5)
-        yield
-        motion = yield from self._read(audio, len(audio.samples) / 16000, rate, job)
-        head = self._head()
-        mouth, face, rest = mouth_of(head), head.face_channels(), np.zeros((1, 106), np.float32)
-        del head
+        lips, beyond = yield from self._read(audio, rate, job)
+        report = yield partial(check_lips, lips, heard, audio.times)
+        outside = (finding.placed(audio.times) for finding in beyond_range(beyond, lips.seconds))
+        return replace(report, findings=(*report.findings, *outside))
+
+    def _read(self, audio: StripAudio, rate: float, job: Job) -> Work[tuple[PlayedLips, np.ndarray]]:
+        """How far the lips are open while the strip is heard and a little before and after, and where the face goes
+        beyond its range (K,)."""
+        head, scene = self._head(), self._find("")[2]
+        mouth, face, plain = mouth_of(head), head.face_channels(), is_plain(head, scene)
+        del head, scene
         if mouth is None:
             raise ArtalkError("This head does not know where its lips are.", "Add or import it again.")
-        aperture = yield partial(mouth.aperture, motion.motion)
-        seconds = audio.times.seconds_at(motion.frames)
-        lips = PlayedLips(seconds, aperture.astype(np.float64), float(mouth.aperture(rest)[0]))
-        report = yield partial(check_lips, lips, heard, audio.times)
-        changed = yield partial(_out_of_range, motion.motion, face)
-        beyond = (finding.placed(audio.times) for finding in beyond_range(changed, seconds))
-        return replace(report, findings=(*report.findings, *beyond))
-
-    def _read(self, audio: StripAudio, seconds: float, rate: float, job: Job) -> Work[HeadMotion]:
-        """What the head plays while the strip is heard, and a little before and after."""
-        first, last = audio.times.frames_at(np.array([0.0, seconds])).tolist()
-        step = rate / (MOTION_FPS * _FINER)
-        before = round(_BESIDE * MOTION_FPS * _FINER)
-        steps = read_in_steps(self._head(), self._find("")[2], first - before * step, last + before * step,
-                              rate / _FINER)  # which makes its steps so much finer
-        with closing(steps):
-            return (yield from _each(steps, lambda done: job.show("Reading the head", 0.5 + 0.4 * done)))
+        first, last = audio.times.frames_at(np.array([0.0, len(audio.samples) / SAMPLE_RATE])).tolist()
+        step, before = rate / (MOTION_FPS * _FINER), round(_BESIDE * MOTION_FPS * _FINER)
+        count = math.ceil((last - first) / step) + 2 * before
+        frames, apertures, beyond = first + (np.arange(count) - before) * step, [], []
+        for start in range(0, count, _AT_ONCE):
+            job.show("Reading the head", 0.5 + 0.5 * start / count)
+            part = frames[start : start + _AT_ONCE]
+            steps = read_in_steps(self._head(), self._find("")[2], part[0], part[-1] + 0.1 * step, rate / _FINER, plain)
+            with closing(steps):
+                motion = (yield from _each(steps)).motion
+            apertures.append((yield partial(mouth.aperture, motion)))
+            beyond.append(_out_of_range(motion, face))
+        rest = float(mouth.aperture(np.zeros((1, 106), np.float32))[0])
+        aperture = np.concatenate(apertures).astype(np.float64)
+        return PlayedLips(audio.times.seconds_at(frames), aperture, rest), np.concatenate(beyond)
 
     def _head(self) -> Head:
         head = head_of(bpy.data.objects.get(self._armature))
@@ -128,11 +134,11 @@ def _listen(hearing: Hearing, audio: StripAudio, job: Job) -> Work[HeardLips]:
     return HeardLips.from_phones(np.concatenate(parts) if parts else np.zeros((0, 36)), level)
 
 
-def _each(steps: Generator[float, None, Result], show: Callable[[float], None]) -> Work[Result]:
+def _each(steps: Generator[float, None, Result]) -> Work[Result]:
     """All steps of a generator, in as long a row as there is time for."""
     while True:
         try:
-            show(next(steps))
+            next(steps)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
         yield AGAIN
