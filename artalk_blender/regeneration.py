@@ -20,9 +20,8 @@ from . import compat
 from .animation import assign
 from .animation.growing import GrowingTake
 from .animation.mouth import mouth_of
+from .animation.rewrite import rewrite_take
 from .animation.take_data import (
-    LOUDNESS_KEY,
-    MOTION_KEY,
     SIMPLIFIED,
     TAKE_KEY,
     Provenance,
@@ -36,7 +35,7 @@ from .animation.take_data import (
     takes,
     times_of,
 )
-from .animation.takes import Bound, retune, simplify_take
+from .animation.takes import Bound, simplify_take
 from .audio.lines import join_lines
 from .audio.strip import StripAudio, find_sound_strip, hear, scene_rate, sound_file
 from .engine.passage import Passage
@@ -99,11 +98,15 @@ def strip_of(context: Any, line: dict[str, Any], alone: bool) -> Any:
 
 
 class Regeneration:
-    """One range, of what the context has when it begins. Raises ArtalkError for what cannot be made again."""
+    """One range, of what the context has when it begins. Raises ArtalkError for what cannot be made again.
+
+    While `writing`, a take that exists is being changed, and nothing else may be let through.
+    """
 
     def __init__(self, context: Any, action: Any, head: Head, wish: Wish) -> None:
         check_take(action)
         assign.check_editable(head)
+        self.writing = False
         self._wish, self._armature, self._name = wish, head.armature.name, action.name
         self._id = action[TAKE_KEY].get("id", "")
         self._raw, self._level = raw_motion(action), loudness_of(action)
@@ -138,10 +141,8 @@ class Regeneration:
         made = {"start": start, "stop": stop, "variation": self._wish.variation, "sha256": audio.sha256,
                 "model": str(request.result.get("model", "")), "model_sha256": str(request.result.get("sha256", ""))}
         job.show("Writing keys", 1.0)
-        if self._wish.in_place and not is_edited(self._action()) and self._action().library is None:
-            name = self._rewrite(motion)
-        else:
-            name = yield from self._beside(motion)
+        yield
+        name = yield from (self._into(motion) if self._wish.in_place else self._beside(motion))
         note(bpy.data.actions[name], RANGES, [*noted(self._action(), RANGES, []), made][-100:])
         job.say(f"Made {(stop - start) / MOTION_FPS:.2f} s again, in “{name}”.")
         return name
@@ -166,15 +167,18 @@ class Regeneration:
                               "Undo that, or generate the take again.")
         return audio
 
-    def _rewrite(self, motion: Floats) -> str:
-        """Into the take itself."""
+    def _into(self, motion: Floats) -> Work[str]:
+        """Into the take itself, where it may be changed."""
         action = self._action()
-        del action[MOTION_KEY]  # new bytes over old ones are cut off at a zero, by Blender
-        action[MOTION_KEY] = motion.astype("<f4").tobytes()
-        if self._level is not None:
-            del action[LOUDNESS_KEY]
-            action[LOUDNESS_KEY] = self._level.astype("<f4").tobytes()
-        return str(retune(action, self._tuning, self._keying, self._head()).name)
+        if action.library is not None or is_edited(action):
+            return (yield from self._beside(motion))
+        del action
+        self.writing = True
+        try:
+            yield from rewrite_take(self._action, self._head, motion, self._level)
+        finally:
+            self.writing = False
+        return str(self._action().name)
 
     def _beside(self, motion: Floats) -> Work[str]:
         """As a new take with the old one's tuning, which plays instead."""

@@ -151,12 +151,26 @@ def test_the_same_variation_is_the_same_motion(take):
     assert np.array_equal(first[62:79], second[62:79]) and not np.array_equal(second, third)
 
 
-def test_a_simplified_take_stays_simplified(take):
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_simplified_take_stays_simplified(take, in_place):
     simplify_take(take)
     few = len(find_curve(take, FACE).keyframe_points)
-    new = again(start=61.0, end=101.0)
+    new = again(start=61.0, end=101.0, in_place=in_place)
+    assert (new == take) == in_place
     assert new[TAKE_KEY][SIMPLIFIED].to_dict() == take[TAKE_KEY][SIMPLIFIED].to_dict()
     assert len(find_curve(new, FACE).keyframe_points) < 1.5 * few + 10
+
+
+def test_whole_frames_stay_whole_frames(ready):
+    ready.render.fps, ready.artalk.mode, ready.artalk.head = 24, "whole", "neck"
+    add_sound_strip(ready, DEMO_SPEECH, 1)
+    bpy.ops.artalk.generate_motion()
+    take = playing_take(find_head(bpy.context))
+    for in_place in (True, False):
+        new = again(start=61.0, end=101.0, in_place=in_place)
+        assert (new == take) == in_place and settings_of(new)[1] == settings_of(take)[1] and not is_edited(new)
+        frames = [key.co[0] for key in find_curve(new, FACE).keyframe_points]
+        assert frames == list(range(1, len(frames) + 1))
 
 
 @pytest.mark.parametrize("fps", [24, 60])
@@ -280,20 +294,22 @@ class _Silent(Job):
 
 
 @pytest.mark.parametrize(("doing", "in_place"), [
-    ("Reading", True), ("Starting the engine", True), ("Reading", False), ("Writing keys", False),
+    ("Reading", True), ("Starting the engine", True), ("Writing keys", True), ("Reading", False),
+    ("Writing keys", False),
 ])
 def test_stopped_in_the_middle_nothing_has_changed(take, in_place: bool, doing: str):
-    old, look = raw_motion(take), take[TAKE_KEY][DIGEST]
+    old, look, shown = raw_motion(take), take[TAKE_KEY][DIGEST], values(take, np.arange(1.0, 220.0, 0.7))
     job, head = _Silent(), find_head(bpy.context)
     runner = Runner(Regeneration(bpy.context, take, head, Wish(61.0, 121.0, 1, in_place)).work(job))
     while not job.text.startswith(doing):
         assert not runner.advance(0.0)
-    while doing == "Writing keys" and len(bpy.data.actions) == 1:
+    while doing == "Writing keys" and len(bpy.data.actions) == 1 and not is_edited(take):
         assert not runner.advance(0.0)
     runner.stop()
     with pytest.raises(Stopped):
         to_the_end(runner)
-    assert list(bpy.data.actions) == [take]
+    assert list(bpy.data.actions) == [take] and not is_edited(take) and RANGES not in take[TAKE_KEY]
+    assert np.array_equal(values(take, np.arange(1.0, 220.0, 0.7)), shown)
     assert takes() == [take] and np.array_equal(raw_motion(take), old) and take[TAKE_KEY][DIGEST] == look
     assert playing_take(find_head(bpy.context)) == take and not is_busy()
 

@@ -66,6 +66,7 @@ class ARTALK_OT_regenerate_range(ModalJob, bpy.types.Operator):
         description="Go by the sound as it is now, though its file was edited since the take was made",
     )
     stopped = "Stopped; the take is as it was."
+    _regeneration: Regeneration | None = None
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -84,9 +85,14 @@ class ARTALK_OT_regenerate_range(ModalJob, bpy.types.Operator):
         context = bpy.context
         head = find_head(context)
         wish = Wish(*self._range(context.scene), self.variation, self.in_place, self.changed_sound)
-        regeneration = Regeneration(context, playing_take(head), head, wish)
+        self._regeneration = Regeneration(context, playing_take(head), head, wish)
         del context, head
-        yield from regeneration.work(self)
+        yield from self._regeneration.work(self)
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        outcome = super().modal(context, event)
+        passed = outcome == {"PASS_THROUGH"} and self._regeneration is not None and self._regeneration.writing
+        return {"RUNNING_MODAL"} if passed else outcome
 
     def _range(self, scene: bpy.types.Scene) -> tuple[float, float]:
         """Explicit ends first. Raises ArtalkError where one is missing."""
