@@ -236,7 +236,7 @@ def summary_of(found: list[CheckedStrip]) -> str:
 
 
 _SHORT = {"closure": "lips should close", "pause": "lips move in silence", "still": "lips hardly move",
-          "unrelated": "lips follow another sound", "beyond": "face beyond its range"}
+          "unrelated": "lips follow another sound", "drift": "lips drift", "beyond": "face beyond its range"}
 
 
 def marker_of(finding: LipFinding) -> tuple[float, str]:

@@ -114,6 +114,22 @@ def test_babble_in_pauses_is_found_and_rest_is_not():
         assert start / 25 <= finding.start < finding.stop <= stop / 25
 
 
+@pytest.mark.parametrize("percent", [0.4, -0.4, 1.0])
+def test_lips_that_run_at_another_speed_drift(percent):
+    """As keys do that were made for another rate of the scene; half a minute of them."""
+    samples = np.concatenate([demo_speech()] * 4)
+    heard = HeardLips.from_phones(hearing().phones(samples), loudness(samples))
+    aperture = lips(process_motion(raw_motion_of(samples), None, FACE)).aperture
+    assert check_lips(played(aperture), heard, TIMES).findings == ()
+    seconds = 0.05 + np.arange(len(aperture)) / 25 * (1 + percent / 100)
+    report = check_lips(PlayedLips(seconds, np.float64(aperture)), heard, TIMES)
+    assert kinds(report) == ["drift"] and report.fix_ms == 0.0
+    words = report.findings[0].text.split()
+    assert float(words[3]) == pytest.approx(50.0, abs=20.0)
+    assert float(words[9]) == pytest.approx(abs(50.0 + 10 * percent * heard.seconds), abs=25.0)
+    assert words[11] == ("late" if percent > 0 else "early")
+
+
 def test_lips_of_another_line_or_none_are_said_to_be_so():
     assert kinds(check_lips(played(demo_aperture()[::-1]), heard_demo(), TIMES)) == ["unrelated"]
     assert kinds(check_lips(played(np.zeros(190)), heard_demo(), TIMES)) == ["still"]

@@ -8,6 +8,7 @@ they are open as the head plays them, wherever that comes from. No `bpy` module 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,9 @@ _SURE = 3.0  # standard deviations of a correlation from chance
 _UNRELATED = 1.5, 4.0  # below that, over so many seconds of speech, lips and sound have nothing to do with each other
 # ITU-R BT.1359: half of all people notice sound that is 45 ms early, or 125 ms late
 _LATE_MS, _EARLY_MS = 45.0, 90.0
+
+_WINDOW = 10.0  # seconds in which lips are looked at alone, to see whether they drift
+_DRIFT_MS, _STRAIGHT_MS = 90.0, 40.0  # from start to end, and how far the windows may lie off a line
 
 _HEARD = 0.7  # a closure's surest posterior, and
 _HEARD_EDGE = 0.5  # where it begins and ends
@@ -121,7 +125,7 @@ class Lag:
 class LipFinding:
     """Something that does not fit: its kind, from when to when in seconds of the sound, a sentence.
 
-    kind: “closure”, “late”, “early”, “pause”, “still”, “unrelated” or “beyond”. frames: the same in the scene.
+    kind: “closure”, “late”, “early”, “drift”, “pause”, “still”, “unrelated” or “beyond”. frames: the same in the scene.
     """
 
     kind: str
@@ -155,7 +159,7 @@ class LipReport:
     @property
     def summary(self) -> str:
         """All of it in one sentence."""
-        whole = ("late", "early", "still", "unrelated")
+        whole = ("late", "early", "drift", "still", "unrelated")
         parts = [finding.text[:-1] for finding in self.findings if finding.kind in whole]
         missed, moving, beyond = (len(self.of_kind(kind)) for kind in ("closure", "pause", "beyond"))
         if missed:
@@ -184,16 +188,22 @@ def check_lips(lips: PlayedLips, heard: HeardLips, times: TimeMap) -> LipReport:
     """
     lag = find_lag(lips, heard)
     closures = heard.closures()
-    shift = lag.milliseconds * 1e-3 if lag.sure else 0.0
-    wide = _wide(lips, heard, shift)
+    drift = find_drift(lips, heard)
+    line = drift or ((lag.milliseconds * 1e-3 if lag.sure else 0.0), 0.0)
+
+    def played(seconds: Floats) -> Floats:
+        return lips.at(seconds + line[0] + line[1] * seconds)
+
+    wide = _wide(played, heard)
     found: list[LipFinding] = []
     if wide < _STILL_METRES:
         if heard.opening.max(initial=0.0) > 0.3:
             found.append(LipFinding("still", 0.0, heard.seconds, "The lips hardly move."))
-    elif _is_unrelated(lag, heard):
+    elif drift is None and _is_unrelated(lag, heard):
         found.append(LipFinding("unrelated", 0.0, heard.seconds, "The lips do not follow this sound."))
     else:
-        found = [*_of_lag(lag, heard), *_missed(lips, closures, wide, shift), *_moving(lips, heard, wide, shift)]
+        early_or_late = _of_lag(lag, heard) if drift is None else _of_drift(drift, heard)
+        found = [*early_or_late, *_missed(played, closures, wide), *_moving(played, heard, wide)]
     return LipReport(lag, len(closures), tuple(finding.placed(times) for finding in found))
 
 
@@ -220,6 +230,29 @@ def find_lag(lips: PlayedLips, heard: HeardLips) -> Lag:
 
     near, far = best(_NEAR), best(_FAR)
     return far if far.sure and far.sigmas > near.sigmas + 1.0 else near
+
+
+def find_drift(lips: PlayedLips, heard: HeardLips) -> tuple[float, float] | None:
+    """Seconds that lips are late at the start, and by how much more every second, where they drift steadily.
+
+    Told by a line through the lags of stretches of ten seconds, where at least three are sure.
+    """
+    places, lags = [], []
+    for start in np.arange(0.0, heard.seconds - _WINDOW + 0.1, _WINDOW / 2):
+        part = slice(int(start * RATE), int((start + _WINDOW) * RATE))
+        frames = slice(int(start * MOTION_FPS), int((start + _WINDOW) * MOTION_FPS))
+        window = HeardLips(heard.closure[part], heard.opening[part], heard.level[frames])
+        lag = find_lag(PlayedLips(lips.seconds - start, lips.aperture, lips.rest), window)
+        if lag.sure:
+            places.append(start + 0.5 * _WINDOW)
+            lags.append(lag.milliseconds)
+    if len(places) < 3:
+        return None
+    slope, first = np.polyfit(places, lags, 1).tolist()
+    off = np.abs(np.polyval([slope, first], places) - lags)
+    if abs(slope) * heard.seconds < _DRIFT_MS or np.median(off) > _STRAIGHT_MS:
+        return None
+    return 1e-3 * first, 1e-3 * slope
 
 
 def _correlations(asked: Floats, played: Floats) -> Floats:
@@ -251,13 +284,13 @@ def _smooth(values: Floats) -> Floats:
     return np.convolve(np.pad(values, reach, "edge"), kernel / kernel.sum(), "valid")
 
 
-def _wide(lips: PlayedLips, heard: HeardLips, shift: float) -> float:
+def _wide(played: Callable[[Floats], Floats], heard: HeardLips) -> float:
     """Metres by which the lips are open when they are wide open, where someone speaks."""
     times = np.arange(len(heard.level)) / MOTION_FPS
     speech = np.ones(len(times), bool)
     for start, stop in pauses(heard.level):
         speech[start:stop] = False
-    opening = lips.at(times + shift)
+    opening = played(times)
     return float(np.percentile(opening[speech] if speech.any() else opening, _OPENING)) if len(times) else 0.0
 
 
@@ -273,17 +306,23 @@ def _of_lag(lag: Lag, heard: HeardLips) -> list[LipFinding]:
     return [LipFinding(kind, 0.0, heard.seconds, f"The lips are {abs(lag.milliseconds):.0f} ms {kind}.")]
 
 
-def _missed(lips: PlayedLips, closures: list[tuple[float, float]], wide: float, shift: float) -> list[LipFinding]:
+def _of_drift(drift: tuple[float, float], heard: HeardLips) -> list[LipFinding]:
+    ends = [1e3 * (drift[0] + drift[1] * seconds) for seconds in (0.0, heard.seconds)]
+    first, last = (f"{abs(end):.0f} ms {'late' if end > 0.0 else 'early'}" for end in ends)
+    return [LipFinding("drift", 0.0, heard.seconds, f"The lips drift: {first} at the start, {last} at the end.")]
+
+
+def _missed(played: Callable[[Floats], Floats], closures: list[tuple[float, float]], wide: float) -> list[LipFinding]:
     """Closures for which the lips do not close."""
     found = []
     for start, stop in closures:
         around = np.linspace(start - _AROUND, stop + _AROUND, 2 + round((stop - start + 2 * _AROUND) * _GRID))
-        if lips.at(around + shift).min() > _CLOSED * wide:
+        if played(around).min() > _CLOSED * wide:
             found.append(LipFinding("closure", start, stop, "The lips should close here, for p, b or m."))
     return found
 
 
-def _moving(lips: PlayedLips, heard: HeardLips, wide: float, shift: float) -> list[LipFinding]:
+def _moving(played: Callable[[Floats], Floats], heard: HeardLips, wide: float) -> list[LipFinding]:
     """Pauses in which the lips go on moving after they had time to close."""
     found = []
     for start, stop in pauses(heard.level):
@@ -291,7 +330,7 @@ def _moving(lips: PlayedLips, heard: HeardLips, wide: float, shift: float) -> li
         last = stop - (_SETTLE if stop < len(heard.level) else 0)
         if last - first < _SHORTEST_PAUSE:
             continue
-        opening = lips.at(np.arange(first, last, 0.5) / MOTION_FPS + shift)
+        opening = played(np.arange(first, last, 0.5) / MOTION_FPS)
         if np.ptp(opening) > _MOVES * wide:
             found.append(LipFinding("pause", first / MOTION_FPS, last / MOTION_FPS, "The lips move in silence here."))
     return found
