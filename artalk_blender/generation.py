@@ -14,6 +14,7 @@ from .animation.assign import check_editable
 from .animation.growing import GrowingTake
 from .animation.takes import Provenance
 from .audio.lines import join_lines
+from .audio.looks import look_of
 from .audio.samples import SAMPLE_RATE
 from .audio.strip import hear, scene_rate, sound_file, speech_strips
 from .errors import ArtalkError
@@ -48,13 +49,14 @@ class Generation:
             job.show(f"Reading “{name}”")
             recording = yield sound_file(self._find_strip(name)[0].sound).read
             strip, sequencer = self._find_strip(name)
-            lines.append((name, hear(strip, sequencer, recording)))
+            lines.append((name, look_of(strip, sequencer).as_dict(), hear(strip, sequencer, recording)))
         rate = scene_rate(sequencer)
-        audio = yield partial(join_lines, [line for _, line in lines], rate)
+        audio = yield partial(join_lines, [line for _, _, line in lines], rate)
         times = audio.times.scaled(self._rate / rate)
         level = yield partial(loudness, audio.samples)
         provenance = Provenance(audio.name, audio.path, audio.sha256, strip=audio.facts,
-                                lines=[{"strip": name, "sha256": line.sha256, **line.facts} for name, line in lines])
+                                lines=[{"strip": name, "sha256": line.sha256, "look": look, **line.facts}
+                                       for name, look, line in lines])
         take = GrowingTake(self._armature, times, self._rate, provenance, self._settings, self._keying)
         job.show("Starting the engine")
         client = shared_client(self._preferences.engine_python)

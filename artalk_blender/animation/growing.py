@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -145,7 +145,7 @@ class GrowingTake:
             action[LOUDNESS_KEY] = loudness.astype("<f4").tobytes()
         note_places(action, places)
         stored = action[TAKE_KEY]
-        stored.update({**asdict(self._provenance), DIGEST: look.hexdigest(),
+        stored.update({**self._provenance.as_dict(), DIGEST: look.hexdigest(),
                        "settings": {**self._settings.as_dict(), **self._provenance.settings}})
         del stored[UNFINISHED]
         _growing.discard(self._id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import bpy
@@ -25,6 +25,7 @@ LOUDNESS_KEY = "artalk_loudness"  # bytes: (T,) little-endian float32; only wher
 # within TAKE_KEY
 CURVES = "curves"  # JSON: [slot, data path, index] of every F-curve that we wrote
 DIGEST = "digest"  # what they looked like when we had written them
+LINES = "lines"  # JSON: the strips that the take speaks, as in Provenance
 BEFORE = "before"  # JSON: what played before and what the properties were
 UNFINISHED = "unfinished"  # there only while the take's motion is being made
 SIMPLIFIED = "simplified"  # dict: millimetres, degrees; only where keys were taken out
@@ -37,7 +38,8 @@ Place = tuple[str, str, int]
 class Provenance:
     """What a take was made from. Paths are for people; the sha256 say what it really was.
 
-    lines: the strips it speaks, each with the name of its "strip" and its "sha256" and as `strip` has it for the first.
+    lines: the strips it speaks, each with the name of its "strip", its "sha256", its "look" (audio/looks.py) and as
+    `strip` has it for the first; a take keeps them as JSON.
     strip: in seconds, "start" and "end" in the scene, "offset" of what is heard first from the file's start; the
     "speed" it plays at, over all where it changes; "as_played" 1 where the model heard it at that speed.
     """
@@ -51,6 +53,10 @@ class Provenance:
     settings: dict[str, Any] = field(default_factory=dict)
     strip: dict[str, float] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a take keeps it."""
+        return {**asdict(self), LINES: json.dumps(self.lines)}
 
 
 def is_take(action: Any) -> bool:

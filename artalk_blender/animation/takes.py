@@ -78,7 +78,7 @@ def new_take(head: Head, raw: NDArray[np.floating], start_frame: float, scene_fp
     action.slots.new(id_type=KEY, name=head.shape_keys.name)
     action.slots.new(id_type=OBJECT, name=head.armature.name)
     action[TAKE_KEY] = {
-        **asdict(provenance),
+        **provenance.as_dict(),
         "id": uuid.uuid4().hex,
         "head": head.armature.name,
         "start_frame": float(start_frame),

@@ -7,6 +7,8 @@ from typing import Any
 
 import bpy
 
+from .. import compat
+from ..animation.follow import follow_strip
 from ..animation.nla import playing_take, push_take
 from ..animation.takes import (
     Bound,
@@ -188,6 +190,16 @@ class ARTALK_OT_push_take_to_nla(_TakeOperator, bpy.types.Operator):
         push_take(action, head)
 
 
+class ARTALK_OT_follow_strip(_TakeOperator, bpy.types.Operator):
+    """Bring the take to where its sound strip is now; what is no longer heard goes. The model is not asked"""
+
+    bl_idname = "artalk.follow_strip"
+    bl_label = "Follow Strip"
+
+    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+        follow_strip(action, compat.sequencer_scene(context))
+
+
 def _owner(action: Any, head: Head | None) -> Head | None:
     """The head to tune a take on: the selected one if it plays it; else the take finds its own."""
     return head if playing_take(head) == action else None
@@ -196,6 +208,7 @@ def _owner(action: Any, head: Head | None) -> Head | None:
 CLASSES = (
     ARTALK_OT_retune_take, ARTALK_OT_reset_tuning, ARTALK_OT_simplify_take, ARTALK_OT_use_take,
     ARTALK_OT_duplicate_take, ARTALK_OT_rename_take, ARTALK_OT_remove_take, ARTALK_OT_push_take_to_nla,
+    ARTALK_OT_follow_strip,
 )
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import bpy
+
 from .. import compat, live_tuning
+from ..animation.follow import state_of
 from ..animation.nla import playing_take
 from ..animation.take_data import SIMPLIFIED, TAKE_KEY, UNFINISHED, takes
+from ..audio.looks import MOVED, TRIMMED
 from ..audio.strip import speech_strips
 from ..estimate import estimate
 from ..head import settings as head_settings
@@ -25,15 +29,18 @@ _TUNING = (
     ("intensity", "lips", "jaw_gain", "cheeks", "brows", "head_gain"),
     ("smooth", "smoothing", "offset_ms", "silence_gate", "blinks", "blink_seed", "clamp"),
 )
-_WIDTH = 44  # characters that fit into a line of the sidebar
+_WIDTH = 40  # characters in a line where there is no region to ask
+_LETTER, _MARGIN = 6.5, 8  # pixels of a letter, letters that icon and edges take
 
 
 def wrapped(layout: Any, text: str, icon: str = "INFO") -> None:
     """A sentence in as many lines as it needs; Blender's labels are cut off instead."""
     column = layout.column(align=True)
     line = ""
+    region, scale = bpy.context.region, bpy.context.preferences.system.ui_scale
+    width = int(region.width / scale / _LETTER) - _MARGIN if region is not None else _WIDTH
     for word in text.split():
-        if line and len(line) + 1 + len(word) > _WIDTH:
+        if line and len(line) + 1 + len(word) > width:
             column.label(text=line, icon=icon)
             line, icon = word, "BLANK1"
         else:
@@ -141,6 +148,15 @@ def draw_takes(layout: Any, context: Any) -> None:
                                (take_ops.ARTALK_OT_duplicate_take, "DUPLICATE"),
                                (take_ops.ARTALK_OT_remove_take, "TRASH")):
             row.operator(operator.bl_idname, text="", icon=icon).take = action.name
+    scene = compat.sequencer_scene(context)
+    state, text = state_of(playing, scene) if playing is not None and UNFINISHED not in playing[TAKE_KEY] else ("", "")
+    if text:
+        box = layout.box()
+        wrapped(box, text, "ERROR")
+        if state in (MOVED, TRIMMED):
+            box.operator(take_ops.ARTALK_OT_follow_strip.bl_idname, icon="LINKED")
+        else:
+            wrapped(box, "Generate the take again", "BLANK1")
     row = layout.row(align=True)
     row.operator(take_ops.ARTALK_OT_simplify_take.bl_idname, text="Simplify")
     row.operator(take_ops.ARTALK_OT_push_take_to_nla.bl_idname, text="To NLA", icon="NLA_PUSHDOWN")
