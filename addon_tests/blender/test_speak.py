@@ -42,14 +42,14 @@ def saved(scene, tmp_path: Path) -> Path:
 def test_a_text_becomes_a_strip_beside_the_file(saved: Path):
     scene = bpy.context.scene
     scene.frame_set(42)
-    assert bpy.ops.artalk.speak_text(text="Hello, I am happy.", voice="en-us") == {"FINISHED"}
+    assert bpy.ops.artalk.speak_text(words="Hello, I am happy.", voice="en-us") == {"FINISHED"}
     strip = scene.sequence_editor.active_strip
     assert strip == find_sound_strip(bpy.context) and strip.sound.filepath == "//hello_i_am_happy.wav"
     assert sorted(os.listdir(saved)) == ["film.blend", "hello_i_am_happy.wav"]
     audio = read_strip(strip, scene)
     assert audio.start_frame == 42 and 0.5 < len(audio.samples) / 16000 < 4.0 and abs(audio.samples).max() > 0.05
     scene.frame_set(60)
-    bpy.ops.artalk.speak_text(text="Hello, I am happy.", speed=2.0)
+    bpy.ops.artalk.speak_text(words="Hello, I am happy.", speed=2.0)
     second = scene.sequence_editor.active_strip
     assert second.sound.filepath == "//hello_i_am_happy_2.wav" and second.channel == strip.channel + 1
     assert len(read_strip(second, scene).samples) < 0.7 * len(audio.samples)
@@ -57,7 +57,7 @@ def test_a_text_becomes_a_strip_beside_the_file(saved: Path):
 
 def test_in_a_file_that_is_not_saved_it_is_packed(scene):
     assert not bpy.data.filepath
-    assert bpy.ops.artalk.speak_text(text="Not saved yet.") == {"FINISHED"}
+    assert bpy.ops.artalk.speak_text(words="Not saved yet.") == {"FINISHED"}
     strip = scene.sequence_editor.active_strip
     path = Path(strip.sound.filepath)
     assert path.is_absolute() and strip.sound.packed_file is not None
@@ -79,19 +79,19 @@ def test_a_text_block_is_spoken(saved: Path):
 ])
 def test_what_cannot_be_spoken_is_a_sentence_and_leaves_nothing(saved: Path, text: str, said: str):
     with pytest.raises(RuntimeError, match=said):
-        bpy.ops.artalk.speak_text(text=text)
+        bpy.ops.artalk.speak_text(words=text)
     assert os.listdir(saved) == ["film.blend"] and not bpy.data.sounds
     assert bpy.context.scene.sequence_editor is None or not len(bpy.context.scene.sequence_editor.strips)
 
 
 def test_a_wrong_voice_is_a_sentence(saved: Path):
     with pytest.raises(RuntimeError, match="no voice “Gandalf”"):
-        bpy.ops.artalk.speak_text(text="hello", voice="Gandalf")
+        bpy.ops.artalk.speak_text(words="hello", voice="Gandalf")
 
 
 @pytest.mark.parametrize("text", ["--help", "<b>bold</b> & more", "😀", "-w /tmp/x.wav hello", "ein Grüß Gott"])
 def test_odd_texts(saved: Path, text: str):
-    assert bpy.ops.artalk.speak_text(text=text, voice="en-us") == {"FINISHED"}
+    assert bpy.ops.artalk.speak_text(words=text, voice="en-us") == {"FINISHED"}
     assert len(os.listdir(saved)) == 2
 
 
@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(saved: Path):
     saved.chmod(0o500)
     try:
         with pytest.raises(RuntimeError, match="can't be written"):
-            bpy.ops.artalk.speak_text(text="hello")
+            bpy.ops.artalk.speak_text(words="hello")
     finally:
         saved.chmod(0o700)
 
@@ -108,7 +108,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(saved: Path):
 def test_a_folder_that_is_gone_is_a_sentence(saved: Path):
     shutil.rmtree(saved)
     with pytest.raises(RuntimeError, match="can't be written"):
-        bpy.ops.artalk.speak_text(text="hello")
+        bpy.ops.artalk.speak_text(words="hello")
     assert not bpy.data.sounds
 
 
@@ -138,4 +138,4 @@ def test_the_reason_and_the_voices(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(speech, "installed", list)
     assert "install eSpeak NG" in speak.disabled_reason(bpy.context)
     with pytest.raises(RuntimeError, match="poll"):
-        bpy.ops.artalk.speak_text(text="hello")
+        bpy.ops.artalk.speak_text(words="hello")

@@ -74,6 +74,15 @@ def test_no_false_alarm(name):
     assert kinds(check_sound(FINE[name], RATES.get(name, RATE))) == set()
 
 
+@pytest.mark.parametrize("seconds", [1.0, 1.5, 2.5, 4.5])
+def test_no_false_alarm_in_any_part_of_clean_speech(seconds):
+    """In a word or two there may be no pause to hear the noise in."""
+    count = round(RATE * seconds)
+    parts = [demo_speech()[start : start + count] for start in range(4000, len(demo_speech()) - 8000 - count, 4000)]
+    assert len(parts) >= 10
+    assert not any(kinds(check_sound(part, RATE)) for part in parts)
+
+
 def clipped(decibels: float, top: float = 1.0) -> np.ndarray:
     """The demo so much too loud for the recorder, whose ceiling is later at `top`."""
     loud = demo_speech() / np.abs(demo_speech()).max() * 10 ** (decibels / 20)

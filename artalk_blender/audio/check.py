@@ -32,7 +32,9 @@ _CLIPPED_RUNS = 4
 
 _INAUDIBLE_DB = -65.0
 _QUIET_DB = -45.0
-_NOISY_DB = 22.0  # speech over what is heard between words
+_NOISY_DB = 22.0  # speech over what is heard between words, where that is heard: in a pause, or in some seconds
+_PAUSE, _WORD, _LONG_ENOUGH = 8, 25, 100  # frames
+_NOISY_WORD_DB = 8.0  # and over the softest sound of a word alone
 _GOOD_RATE = 16000
 _LONG_SECONDS = 20 * 60.0
 _SHORT_SECONDS = 0.2
@@ -167,7 +169,7 @@ class SoundListener:
         speech = _in_speech(levels[:, 0])
         facts = SoundReport(seconds, round(self._rate), self._channels, _decibels(self._top**2),
                             *_speech_and_floor(levels[:, 0], speech))
-        found = [*self._of_length(seconds), *self._of_level(levels, facts), *self._of_channels(levels)]
+        found = [*self._of_length(seconds), *self._of_level(levels, speech, facts), *self._of_channels(levels)]
         if found and found[-1].kind == "voices":  # the other voice is no noise
             found = [finding for finding in found if finding.kind != "noisy"]
         return replace(facts, findings=tuple(found))
@@ -191,7 +193,7 @@ class SoundListener:
                                          "hard to hear.", "Use the original recording, at 16 kHz or more."))
         return found
 
-    def _of_level(self, levels: Floats, facts: SoundReport) -> list[Finding]:
+    def _of_level(self, levels: Floats, speech: NDArray[np.bool_], facts: SoundReport) -> list[Finding]:
         if self._count < _SHORT_SECONDS * self._rate:
             return []  # too short to tell
         if _is_silent(levels[:, 0]):
@@ -206,7 +208,9 @@ class SoundListener:
             found.append(Finding("quiet", f"The voice is very quiet, at {facts.speech_db:.0f} dB.",
                                  "Record it closer, or turn the strip's volume up."))
         spread = facts.speech_db - facts.floor_db
-        if spread < _NOISY_DB:
+        heard = levels[:, 0] > SILENCE_DB + 10.0  # digital silence tells of no noise
+        between = (heard & ~speech).sum() >= _PAUSE or len(speech) >= _LONG_ENOUGH
+        if len(speech) >= _WORD and spread < (_NOISY_DB if between else _NOISY_WORD_DB):
             found.append(Finding("noisy", f"The voice stands out by only {max(spread, 0.0):.0f} dB from what else is "
                                           "heard: noise, music or other voices.",
                                  "Use the voice alone, or take the noise out."))

@@ -47,7 +47,7 @@ class ARTALK_OT_speak_text(ModalJob, bpy.types.Operator):
     bl_label = "Speak Text"
     bl_options = {"REGISTER", "UNDO"}
 
-    text: bpy.props.StringProperty(name="Text", description="What is to be said")
+    words: bpy.props.StringProperty(name="Text", description="What is to be said")  # a job's `text` is its progress
     text_block: bpy.props.StringProperty(
         name="Text Block", description="A text of the Text Editor to be said, where Text is empty")
     voice: bpy.props.StringProperty(
@@ -65,12 +65,12 @@ class ARTALK_OT_speak_text(ModalJob, bpy.types.Operator):
         return not reason
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if not self.text and not self.text_block:
+        if not self.words and not self.text_block:
             return context.window_manager.invoke_props_dialog(self, width=400)
         return self.run(context, modal=not bpy.app.background)
 
     def draw(self, context: bpy.types.Context) -> None:
-        for name in ("text", "voice", "speed"):
+        for name in ("words", "voice", "speed"):
             self.layout.prop(self, name)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -101,8 +101,8 @@ class ARTALK_OT_speak_text(ModalJob, bpy.types.Operator):
         self.report({"INFO"}, f"Spoke {seconds:.1f} s; {where}.")
 
     def _wanted_text(self) -> str:
-        if self.text or not self.text_block:
-            return self.text
+        if self.words or not self.text_block:
+            return self.words
         block = bpy.data.texts.get(self.text_block)
         if block is None:
             raise ArtalkError(f"There is no text block “{self.text_block}”.", "Choose one of the Text Editor.")

@@ -44,7 +44,7 @@ def draw_speak(layout: Any, context: Any) -> None:
     row = layout.row()
     row.enabled = bool(settings.speech_text.strip())
     button = row.operator(speak_ops.ARTALK_OT_speak_text.bl_idname, icon="PLAY_SOUND")
-    button.text, button.voice, button.speed = settings.speech_text, settings.speech_voice, settings.speech_speed
+    button.words, button.voice, button.speed = settings.speech_text, settings.speech_voice, settings.speech_speed
     reason = speak_ops.disabled_reason(context)
     if reason:
         wrapped(layout, reason)
