@@ -7,10 +7,13 @@ from typing import Any
 
 import bpy
 
+from . import styles
+from .engine.passage import STRONGEST
 from .head.handle import head_of
 from .live_tuning import show_settings, update_of  # noqa: F401
 from .motion.process import RANGES, ProcessSettings
 from .motion.timing import EXACT, NECK_BONE, OFF, ROOT_BONE, SHARED, WHOLE, Keying
+from .preferences import read_preferences
 
 _MODES = (
     (EXACT, "Exact", "A key for every frame of the motion where it belongs in time, between scene frames if need be"),
@@ -24,11 +27,24 @@ _TARGETS = (
 )
 
 
+_style_items: list[styles.Item] = [(styles.DEFAULT, "Default", "The model's own manner")]
+
+
 def _gain(name: str, field: str, description: str) -> Any:
     """A factor: 1 as generated, 0 still."""
     low, high = RANGES[field]
     return bpy.props.FloatProperty(name=name, default=1.0, min=low, max=high, soft_max=2.0, description=description,
                                    update=update_of(field))
+
+
+def _styles(_settings: Any, context: Any) -> list[styles.Item]:
+    """Blender does not keep the texts of a list that is made anew, so we do."""
+    global _style_items
+    if context is not None:
+        found = styles.items(context.scene, read_preferences(context).model)
+        if found != _style_items:
+            _style_items = found
+    return _style_items
 
 
 def _is_head(_settings: Any, thing: bpy.types.Object) -> bool:
@@ -106,6 +122,18 @@ class ArtalkSceneSettings(bpy.types.PropertyGroup):
     selected_strips: bpy.props.BoolProperty(
         name="All Selected Strips", default=False,
         description="Every selected sound strip is a line of one take, with the pauses between them",
+    )
+
+
+    style: bpy.props.EnumProperty(
+        name="Style", items=_styles, description="The manner in which the next line is spoken",
+    )
+    style_file: bpy.props.StringProperty(
+        name="Style File", subtype="FILE_PATH", description="A .npy, .npz or .pt file with two seconds of motion",
+    )
+    style_strength: bpy.props.FloatProperty(
+        name="Strength", default=1.1, min=0.0, max=STRONGEST, soft_max=2.0, step=5,
+        description="How far the style is followed: 1.1 as published, 0 the model's own manner",
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from . import cli, live_tuning, preferences, properties
 from .animation import growing
-from .ops import generate, head, motion_io, speech, takes
+from .ops import generate, head, motion_io, speech, style, takes
 from .ui import menus, panels
 from .worker import job
 
 MODULES = (
-    properties, live_tuning, preferences, growing, job, generate, head, speech, motion_io, takes, menus, panels, cli,
+    properties, live_tuning, preferences, growing, job, generate, head, speech, style, motion_io, takes, menus, panels,
+    cli,
 )
 
 

@@ -19,6 +19,7 @@ _PANELS: tuple[tuple[str, str, Draw, bool], ...] = (
     ("head", "Head", sections.draw_head, False),
     ("identity", "Identity", sections.draw_identity, True),
     ("speech", "Speech", sections.draw_speech, False),
+    ("style", "Style", sections.draw_style, True),
     ("generate", "Generate", sections.draw_generate, False),
     ("takes", "Takes", sections.draw_takes, False),
     ("tune", "Tune", sections.draw_tune, True),

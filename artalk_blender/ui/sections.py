@@ -23,6 +23,8 @@ from ..ops import head as head_ops
 from ..ops import takes as take_ops
 from ..ops.generate import ARTALK_OT_generate_motion, disabled_reason
 from ..ops.speech import ARTALK_OT_copy_report, ARTALK_OT_open_speech, ARTALK_OT_stop_job
+from ..ops.style import ARTALK_OT_capture_style
+from ..styles import DEFAULT, FILE
 from ..worker.job import running_job
 
 _TUNING = (
@@ -127,6 +129,18 @@ def draw_speech(layout: Any, context: Any) -> None:
         muted = ", muted" if strip.mute else ""
         layout.label(text=f"{strip.name}, {(span.end - span.start) / rate:.1f} s{muted}",
                      icon="MUTE_IPO_ON" if strip.mute else "SOUND")
+
+
+def draw_style(layout: Any, context: Any) -> None:
+    """In which manner."""
+    settings = context.scene.artalk
+    row = layout.row(align=True)
+    row.prop(settings, "style", text="")
+    row.operator(ARTALK_OT_capture_style.bl_idname, text="", icon="EYEDROPPER")
+    if settings.style == FILE:
+        layout.prop(settings, "style_file", text="")
+    if settings.style != DEFAULT:
+        layout.prop(settings, "style_strength", slider=True)
 
 
 def draw_takes(layout: Any, context: Any) -> None:
