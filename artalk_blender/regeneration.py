@@ -22,6 +22,7 @@ from .animation.growing import GrowingTake
 from .animation.mouth import mouth_of
 from .animation.rewrite import rewrite_take
 from .animation.take_data import (
+    LINES,
     SIMPLIFIED,
     TAKE_KEY,
     Provenance,
@@ -37,8 +38,10 @@ from .animation.take_data import (
 )
 from .animation.takes import Bound, simplify_take
 from .audio.lines import join_lines
+from .audio.looks import MOVED, SAME, StripLook, look_of
+from .audio.samples import SAMPLE_RATE
 from .audio.strip import StripAudio, find_sound_strip, hear, scene_rate, sound_file
-from .engine.passage import Passage
+from .engine.passage import FRAME_SAMPLES, Passage
 from .errors import ArtalkError
 from .head.handle import Head, head_of
 from .motion.gate import loudness
@@ -79,11 +82,13 @@ def scene_range(scene: Any) -> tuple[float, float] | None:
 
 def lines_of(action: Any) -> list[dict[str, Any]]:
     """What a take notes of each strip that it speaks; nothing where it was not made from sound."""
+    lines = [line for line in noted(action, LINES, []) if isinstance(line, dict)]
+    if lines:
+        return lines
     stored = action[TAKE_KEY].to_dict()
-    if stored.get("lines"):
-        return [dict(line) for line in stored["lines"]]
-    sha256 = stored.get("audio_sha256")
-    return [{"sha256": sha256, "path": stored.get("audio_path", ""), **stored.get("strip", {})}] if sha256 else []
+    sha256, strip = stored.get("audio_sha256"), stored.get("strip")
+    known = strip if isinstance(strip, dict) else {}
+    return [{"sha256": sha256, "path": stored.get("audio_path", ""), **known}] if sha256 else []
 
 
 def strip_of(context: Any, line: dict[str, Any], alone: bool) -> Any:
@@ -148,7 +153,10 @@ class Regeneration:
         return name
 
     def _hear(self, job: Job) -> Work[StripAudio]:
-        """The take's sound as its strips play it now, which must be as they played it then."""
+        """The take's sound as its strips play it now, which must be what they played then, from the motion's start on.
+
+        Strips that were moved since are heard where they were: there the take is.
+        """
         heard, rate = [], 1.0
         for line, name in zip(self._lines, self._strips, strict=True):
             job.show(f"Reading “{name}”")
@@ -158,14 +166,18 @@ class Regeneration:
             if audio.sha256 != line.get("sha256") and not self._wish.changed_sound:
                 raise ArtalkError(f"The sound of the strip “{name}” is not the one that the take was made from.",
                                   "Allow changed sound, or generate the take again.")
-            heard.append(audio)
+            moved = _moved(line, look_of(strip, scene), audio.facts, rate)
+            heard.append(replace(audio, start_frame=audio.start_frame - moved, times=audio.times.shifted(-moved)))
         audio = join_lines(heard, rate)
-        fits = all(_same(line, one.facts, self._lines[0], heard[0].facts)
-                   for line, one in zip(self._lines, heard, strict=True))
-        if not fits or math.ceil(len(audio.samples) / 640) != len(self._raw):
-            raise ArtalkError("The strip was trimmed, or plays at another speed, since the take was made.",
-                              "Undo that, or generate the take again.")
-        return audio
+        action = self._action()
+        frame = audio.times.frames_at(np.zeros(1)) * (action[TAKE_KEY]["scene_fps"] / rate)
+        lead = float(times_of(action).seconds_at(frame)[0])  # of motion before the sound: where a trim was followed
+        if -_SAME < lead < 1.0 / MOTION_FPS + _SAME:
+            silence = np.zeros(max(0, round(lead * SAMPLE_RATE)), np.float32)
+            audio = replace(audio, samples=np.concatenate([silence, audio.samples]))
+        if abs(len(audio.samples) / FRAME_SAMPLES - len(self._raw) + 0.5) > 0.5 + _SAME * MOTION_FPS:
+            raise _trimmed()
+        return replace(audio, samples=_fitted(audio.samples, len(self._raw)))
 
     def _into(self, motion: Floats) -> Work[str]:
         """Into the take itself, where it may be changed."""
@@ -187,7 +199,7 @@ class Regeneration:
         own = {name: value for name, value in stored.get("settings", {}).items()
                if name not in ProcessSettings.__dataclass_fields__}
         fields = {name: stored[name] for name in Provenance.__dataclass_fields__ if name in stored}
-        provenance = replace(Provenance(**fields), settings=own)
+        provenance = replace(Provenance(**fields), settings=own, lines=noted(action, LINES, []))
         take = GrowingTake(self._armature, times, stored["scene_fps"], provenance, self._tuning, self._keying)
         wanted = action.name + " range"
         del action
@@ -251,10 +263,36 @@ def _shown(action: Any, times: TimeMap) -> TimeMap:
     return times
 
 
-def _same(line: dict[str, Any], now: dict[str, float], first: dict[str, Any], first_now: dict[str, float]) -> bool:
-    """Whether a strip lets hear what it did, at the same distance from the take's first."""
-    pairs = [(line.get(name), now[name]) for name in ("offset", "speed", "as_played")]
-    if "start" in line and "start" in first:
-        pairs += [(line["end"] - line["start"], now["end"] - now["start"]),
-                  (line["start"] - first["start"], now["start"] - first_now["start"])]
-    return all(then is None or abs(then - value) < _SAME for then, value in pairs)
+def _moved(line: dict[str, Any], look: StripLook, facts: dict[str, float], rate: float) -> float:
+    """Scene frames by which a strip was moved since. Raises ArtalkError where it lets hear another part of its sound.
+
+    The file is not asked about: what is in it is known.
+    """
+    before = StripLook.from_dict(line.get("look", {}))
+    if before is not None:
+        if before.change(replace(look, file=before.file)) not in (SAME, MOVED):
+            raise _trimmed()
+        return look.start - before.start
+    for name in ("offset", "speed", "as_played"):
+        if abs(_number(line, name, facts[name]) - facts[name]) > _SAME:
+            raise _trimmed()
+    start = _number(line, "start", facts["start"])
+    if abs((_number(line, "end", facts["end"]) - start) - (facts["end"] - facts["start"])) > _SAME:
+        raise _trimmed()
+    return (facts["start"] - start) * rate
+
+
+def _trimmed() -> ArtalkError:
+    return ArtalkError("The strip was trimmed, or plays at another speed, since the take was made.",
+                       "Let the take follow its strip, or generate it again.")
+
+
+def _number(line: dict[str, Any], name: str, otherwise: float) -> float:
+    value = line.get(name)
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else otherwise
+
+
+def _fitted(samples: Floats, frames: int) -> Floats:
+    """Samples (N,) cut or filled by a rounding's worth, to exactly as many frames of motion."""
+    short = (frames - 1) * FRAME_SAMPLES + 1 - len(samples)
+    return np.pad(samples, (0, max(0, short)))[: frames * FRAME_SAMPLES]

@@ -14,9 +14,11 @@ from artalk_blender.engine.assets import DEFAULT_MODEL, DEMO_SPEECH
 from conftest import voice, write_wav
 
 from artalk_blender.animation.fcurves import find_curve
+from artalk_blender.animation.follow import follow_strip
 from artalk_blender.animation.nla import playing_take
 from artalk_blender.animation.take_data import (
     DIGEST,
+    LINES,
     SIMPLIFIED,
     TAKE_KEY,
     Provenance,
@@ -25,6 +27,7 @@ from artalk_blender.animation.take_data import (
     raw_motion,
     settings_of,
     takes,
+    times_of,
 )
 from artalk_blender.animation.takes import new_take, remove_take, simplify_take
 from artalk_blender.audio.strip import add_sound_strip
@@ -276,11 +279,62 @@ def test_two_lines_of_one_take(ready, tmp_path: Path):
     ready.artalk.selected_strips = True
     bpy.ops.artalk.generate_motion()
     take = playing_take(find_head(bpy.context))
-    (note,) = ranges(again(start=60.0, end=100.0))
+    new = again(start=60.0, end=100.0)
+    (note,) = ranges(new)
     assert (note["start"], note["stop"]) == (59, 100) and len(raw_motion(take)) == 125
-    second.frame_start += 3
+    assert new[TAKE_KEY][LINES] == take[TAKE_KEY][LINES]
+    second.frame_start += 13    # the take's lines are where they were
+    old, made = raw_motion(new), raw_motion(again(start=60.0, end=100.0, variation=0))
+    assert np.array_equal(made[:59], old[:59]) and np.array_equal(made[100:], old[100:])
+    second.frame_offset_start = 3
     with pytest.raises(RuntimeError, match="was trimmed"):
         bpy.ops.artalk.regenerate_range(start=60.0, end=100.0)
+
+
+def test_a_take_that_followed_its_trimmed_strip(take, ready):
+    """Its motion begins within a frame of the sound; what is made again lies where the sound has it."""
+    ready.render.fps = 30       # so that a trim falls between two frames of motion
+    remove_take(take)
+    strip = ready.sequence_editor.strips_all[0]
+    bpy.ops.artalk.generate_motion()
+    take = playing_take(find_head(bpy.context))
+    strip.frame_offset_start = 17
+    strip.frame_offset_end = 20
+    with pytest.raises(RuntimeError, match=r"was trimmed.*Let the take follow its strip"):
+        bpy.ops.artalk.regenerate_range(start=81.0, end=161.0)
+    follow_strip(take, ready)
+    old = raw_motion(take)
+    start, end = 1.2, 5.2
+    frames = times_of(take).frames_at(np.array([start, end]))
+    made = raw_motion(again(start=float(frames[0]), end=float(frames[1]), variation=0))
+    assert np.array_equal(made[:29], old[:29]) and len(made) == len(old)
+    # the same words: the lips do what they did, no frame earlier or later
+    jaw = [np.corrcoef(np.roll(made[:, 103], shift)[40:125], old[40:125, 103])[0, 1] for shift in (-1, 0, 1)]
+    assert jaw[1] > 0.97 and jaw[1] == max(jaw)
+
+
+def test_a_take_of_an_older_version_knows_its_strip_by_less(take, ready):
+    stored = take[TAKE_KEY]
+    stored[LINES] = "[]"
+    strip = ready.sequence_editor.strips_all[0]
+    strip.frame_start += 7
+    (note,) = ranges(again(start=61.0, end=101.0))
+    assert note["start"] == 50
+    strip.frame_offset_start = 4
+    with pytest.raises(RuntimeError, match="was trimmed"):
+        bpy.ops.artalk.regenerate_range(start=61.0, end=101.0)
+
+
+@pytest.mark.parametrize("lines", ['[3, "x"]', "[{}]", '[{"strip": 4, "look": 5, "sha256": []}]', "{", "[]"])
+def test_a_take_with_damaged_notes_works_or_is_a_sentence(take, lines: str):
+    take[TAKE_KEY][LINES] = lines
+    take[TAKE_KEY]["strip"] = {"offset": "x", "start": float("nan")}
+    said = ""
+    try:
+        bpy.ops.artalk.regenerate_range(start=61.0, end=101.0)
+    except RuntimeError as error:
+        said = str(error)
+    assert "Traceback" not in said and len(said) < 200
 
 
 def to_the_end(runner: Runner) -> None:
