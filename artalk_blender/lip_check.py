@@ -18,7 +18,7 @@ import numpy as np
 from . import compat
 from .animation.mouth import mouth_of
 from .animation.read_head import is_plain, read_in_steps
-from .animation.take_data import DIGEST, TAKE_KEY, raw_motion, times_of
+from .animation.take_data import DIGEST, LINES, TAKE_KEY, noted, raw_motion, times_of
 from .audio.samples import SAMPLE_RATE
 from .audio.strip import StripAudio, hear, scene_rate, sound_file, sound_strips, span_start, speech_strips
 from .engine.portable.hearing import Hearing
@@ -175,8 +175,7 @@ def strips_of(context: Any, take: Any) -> list[Any]:
 def _sources(take: Any) -> tuple[set[str], set[Path | None]]:
     """Names of the strips that a take was made from, and the file that its provenance names."""
     kept = take[TAKE_KEY].to_dict() if take is not None else {}
-    lines = kept.get("lines")
-    names = {line.get("strip") for line in lines if isinstance(line, dict)} if isinstance(lines, list) else set()
+    names = {line.get("strip") for line in noted(take, LINES, []) if isinstance(line, dict)} if kept else set()
     return {name for name in names if isinstance(name, str)}, {_file(kept.get("audio_path", ""))}
 
 

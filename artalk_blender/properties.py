@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 
 from . import styles
+from .audio.speech import SPEEDS, all_voices
 from .engine.passage import STRONGEST
 from .head.handle import head_of
 from .live_tuning import show_settings, update_of  # noqa: F401
@@ -45,6 +46,10 @@ def _styles(_settings: Any, context: Any) -> list[styles.Item]:
         if found != _style_items:
             _style_items = found
     return _style_items
+
+
+def _voices(_settings: Any, _context: Any, typed: str) -> list[str]:
+    return [voice.label for voice in all_voices() if typed.casefold() in voice.label.casefold()]
 
 
 def _is_head(_settings: Any, thing: bpy.types.Object) -> bool:
@@ -134,6 +139,16 @@ class ArtalkSceneSettings(bpy.types.PropertyGroup):
     style_strength: bpy.props.FloatProperty(
         name="Strength", default=1.1, min=0.0, max=STRONGEST, soft_max=2.0, step=5,
         description="How far the style is followed: 1.1 as published, 0 the model's own manner",
+    )
+
+
+    speech_text: bpy.props.StringProperty(name="Text", description="What Speak Text says")
+    speech_voice: bpy.props.StringProperty(
+        name="Voice", search=_voices, search_options={"SUGGESTION"},
+        description="Name or language of an installed voice; empty: the engine's own",
+    )
+    speech_speed: bpy.props.FloatProperty(
+        name="Speed", default=1.0, min=SPEEDS[0], max=SPEEDS[1], description="1 as the voice speaks by itself",
     )
 
 

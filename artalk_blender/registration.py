@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from . import cli, live_tuning, preferences, properties
 from .animation import growing
-from .ops import generate, head, motion_io, speech, style, takes
+from .audio import reports
+from .ops import check, generate, head, motion_io, regenerate, speak, speech, style, takes
 from .ui import menus, panels
 from .worker import job
 
 MODULES = (
-    properties, live_tuning, preferences, growing, job, generate, head, speech, style, motion_io, takes, menus, panels,
-    cli,
+    properties, live_tuning, preferences, growing, reports, job, head, speech, speak, style, generate, regenerate, takes, check,
+    motion_io, menus, panels, cli,
 )
 
 

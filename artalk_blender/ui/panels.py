@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from . import sections
+from . import check_panel, sections
 
 Draw = Callable[[Any, Any], None]
 _SPACES = (("", "VIEW_3D"), ("sequencer_", "SEQUENCE_EDITOR"))
@@ -19,13 +19,15 @@ _PANELS: tuple[tuple[str, str, Draw, bool], ...] = (
     ("head", "Head", sections.draw_head, False),
     ("identity", "Identity", sections.draw_identity, True),
     ("speech", "Speech", sections.draw_speech, False),
+    ("speak", "Text to Speech", check_panel.draw_speak, True),
     ("style", "Style", sections.draw_style, True),
     ("generate", "Generate", sections.draw_generate, False),
     ("takes", "Takes", sections.draw_takes, False),
     ("tune", "Tune", sections.draw_tune, True),
+    ("check", "Lip-Sync Check", check_panel.draw_lip_check, True),
     ("help", "Help", sections.draw_help, True),
 )
-_PARENTS = {"identity": "head"}
+_PARENTS = {"identity": "head", "speak": "speech"}
 
 
 def _panel(prefix: str, space: str, name: str, label: str, show: Draw, closed: bool) -> type:

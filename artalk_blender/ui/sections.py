@@ -11,6 +11,7 @@ from .. import compat, live_tuning
 from ..animation.follow import state_of
 from ..animation.nla import playing_take
 from ..animation.take_data import SIMPLIFIED, TAKE_KEY, UNFINISHED, takes
+from ..audio import reports
 from ..audio.looks import MOVED, TRIMMED
 from ..audio.strip import speech_strips
 from ..estimate import estimate
@@ -22,6 +23,8 @@ from ..motion.timing import SHARED
 from ..ops import head as head_ops
 from ..ops import takes as take_ops
 from ..ops.generate import ARTALK_OT_generate_motion, disabled_reason
+from ..ops.regenerate import ARTALK_OT_regenerate_range, range_reason
+from ..ops.regenerate import disabled_reason as regenerate_reason
 from ..ops.speech import ARTALK_OT_copy_report, ARTALK_OT_open_speech, ARTALK_OT_stop_job
 from ..ops.style import ARTALK_OT_capture_style
 from ..styles import DEFAULT, FILE
@@ -129,6 +132,8 @@ def draw_speech(layout: Any, context: Any) -> None:
         muted = ", muted" if strip.mute else ""
         layout.label(text=f"{strip.name}, {(span.end - span.start) / rate:.1f} s{muted}",
                      icon="MUTE_IPO_ON" if strip.mute else "SOUND")
+        for text, icon in reports.lines_of(strip):
+            wrapped(layout, text, icon)
 
 
 def draw_style(layout: Any, context: Any) -> None:
@@ -171,6 +176,12 @@ def draw_takes(layout: Any, context: Any) -> None:
             box.operator(take_ops.ARTALK_OT_follow_strip.bl_idname, icon="LINKED")
         else:
             wrapped(box, "Generate the take again", "BLANK1")
+    row = layout.row(align=True)
+    row.operator(ARTALK_OT_regenerate_range.bl_idname, icon="FILE_REFRESH")
+    reason = regenerate_reason(context) or range_reason(context)
+    row.enabled = not reason
+    if reason and playing is not None:
+        wrapped(layout, reason)
     row = layout.row(align=True)
     row.operator(take_ops.ARTALK_OT_simplify_take.bl_idname, text="Simplify")
     row.operator(take_ops.ARTALK_OT_push_take_to_nla.bl_idname, text="To NLA", icon="NLA_PUSHDOWN")
