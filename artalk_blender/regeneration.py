@@ -56,7 +56,7 @@ from .worker.job import Job, shared_client
 RANGES = "ranges"  # JSON within TAKE_KEY: what was made again, in model frames
 SHORTEST = 5  # frames, 0.2 s: less than a syllable
 _HISTORY = 400  # frames that the model is offered; the published one reads 100
-_SAME = 1e-3  # seconds by which a strip may differ from what the take notes of it
+_WITHIN = 1e-3  # seconds by which a strip may differ from what the take notes of it
 
 Floats = NDArray[np.float32]
 
@@ -172,10 +172,10 @@ class Regeneration:
         action = self._action()
         frame = audio.times.frames_at(np.zeros(1)) * (action[TAKE_KEY]["scene_fps"] / rate)
         lead = float(times_of(action).seconds_at(frame)[0])  # of motion before the sound: where a trim was followed
-        if -_SAME < lead < 1.0 / MOTION_FPS + _SAME:
+        if -_WITHIN < lead < 1.0 / MOTION_FPS + _WITHIN:
             silence = np.zeros(max(0, round(lead * SAMPLE_RATE)), np.float32)
             audio = replace(audio, samples=np.concatenate([silence, audio.samples]))
-        if abs(len(audio.samples) / FRAME_SAMPLES - len(self._raw) + 0.5) > 0.5 + _SAME * MOTION_FPS:
+        if abs(len(audio.samples) / FRAME_SAMPLES - len(self._raw) + 0.5) > 0.5 + _WITHIN * MOTION_FPS:
             raise _trimmed()
         return replace(audio, samples=_fitted(audio.samples, len(self._raw)))
 
@@ -274,10 +274,10 @@ def _moved(line: dict[str, Any], look: StripLook, facts: dict[str, float], rate:
             raise _trimmed()
         return look.start - before.start
     for name in ("offset", "speed", "as_played"):
-        if abs(_number(line, name, facts[name]) - facts[name]) > _SAME:
+        if abs(_number(line, name, facts[name]) - facts[name]) > _WITHIN:
             raise _trimmed()
     start = _number(line, "start", facts["start"])
-    if abs((_number(line, "end", facts["end"]) - start) - (facts["end"] - facts["start"])) > _SAME:
+    if abs((_number(line, "end", facts["end"]) - start) - (facts["end"] - facts["start"])) > _WITHIN:
         raise _trimmed()
     return (facts["start"] - start) * rate
 
