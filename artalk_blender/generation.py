@@ -42,11 +42,7 @@ class Generation:
             raise ArtalkError("No sound strip that is heard is chosen.", "Choose one under Speech, or unmute it.")
         self._settings, self._keying = process_settings(context.scene), keying(context.scene)
         self._preferences = read_preferences(context)
-        chosen = context.scene.artalk
-        file = bpy.path.abspath(chosen.style_file)
-        self._style_name = styles.name_of(chosen.style, file)
-        self._style = styles.motion_of(chosen.style, context.scene, self._preferences.model, file)
-        self._passage = Passage(strength=float(chosen.style_strength))
+        self._style = styles.chosen(context.scene, self._preferences.model)
 
     def work(self, job: Job) -> Work[str]:
         """Returns the take's name; where it does not come to its end, the head is as it was."""
@@ -60,14 +56,14 @@ class Generation:
         audio = yield partial(join_lines, [line for _, _, line in lines], rate)
         times = audio.times.scaled(self._rate / rate)
         level = yield partial(loudness, audio.samples)
-        provenance = Provenance(audio.name, audio.path, audio.sha256, style=self._style_name, strip=audio.facts,
+        provenance = Provenance(audio.name, audio.path, audio.sha256, style=self._style.name, strip=audio.facts,
                                 lines=[{"strip": name, "sha256": line.sha256, "look": look, **line.facts}
                                        for name, look, line in lines])
         take = GrowingTake(self._armature, times, self._rate, provenance, self._settings, self._keying)
         job.show("Starting the engine")
         client = shared_client(self._preferences.engine_python)
-        request = yield partial(client.generate, audio.samples, self._preferences.model, self._style,
-                                passage=self._passage)
+        request = yield partial(client.generate, audio.samples, self._preferences.model,
+                                self._style.motion, passage=Passage(strength=self._style.strength))
         try:
             yield from job.follow(client, request, "Generating motion", lambda: take.grow(request.motion))
             job.show("Writing keys", 1.0)

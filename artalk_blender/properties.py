@@ -152,6 +152,16 @@ class ArtalkSceneSettings(bpy.types.PropertyGroup):
     )
 
 
+    range_variation: bpy.props.IntProperty(
+        name="Variation", default=1, min=0,
+        description="Of Regenerate Range: another number, another motion; 0 is what the model finds likeliest",
+    )
+    range_in_place: bpy.props.BoolProperty(
+        name="In Place", default=False,
+        description="Regenerate Range changes the take itself, unless it was edited by hand; else makes a new one",
+    )
+
+
 def process_settings(scene: bpy.types.Scene) -> ProcessSettings:
     """The scene's tuning as plain data."""
     return ProcessSettings(**{name: getattr(scene.artalk, name) for name in ProcessSettings.__dataclass_fields__})

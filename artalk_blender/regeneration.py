@@ -16,7 +16,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from . import compat
+from . import compat, styles
 from .animation import assign
 from .animation.growing import GrowingTake
 from .animation.mouth import mouth_of
@@ -125,6 +125,7 @@ class Regeneration:
                               "Add it again, or choose a take that was made from a strip of this scene.")
         self._strips = [strip.name for strip in strips]
         self._preferences = read_preferences(context)
+        self._style = styles.chosen(context.scene, self._preferences.model)
 
     def work(self, job: Job) -> Work[str]:
         """Returns the name of the take that has the new frames; where it does not come to its end, nothing changes."""
@@ -135,7 +136,8 @@ class Regeneration:
         client = shared_client(self._preferences.engine_python)
         before = self._raw[max(0, start - _HISTORY) : start]
         passage = Passage(start, stop - start, before if start else None, self._wish.variation)
-        request = yield partial(client.generate, audio.samples, self._preferences.model, passage=passage)
+        request = yield partial(client.generate, audio.samples, self._preferences.model, self._style.motion,
+                                passage=replace(passage, strength=self._style.strength))
         yield from job.follow(client, request, "Generating the range")
         head = self._head()
         mouth = mouth_of(head)

@@ -11,8 +11,8 @@ from .ui import menus, panels
 from .worker import job
 
 MODULES = (
-    properties, live_tuning, preferences, growing, reports, job, head, speech, speak, style, generate, regenerate, takes,
-    check, motion_io, menus, panels, cli,
+    properties, live_tuning, preferences, growing, reports, job, head, speech, speak, style, generate, regenerate,
+    takes, check, motion_io, menus, panels, cli,
 )
 
 

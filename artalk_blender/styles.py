@@ -7,9 +7,11 @@ keeps them, or are files. A style is named by where it comes from: "preset:calm"
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import bpy
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,6 +60,23 @@ def motion_of(identifier: str, scene: Any, model: str, file: str) -> Floats | No
     if identifier not in found:
         raise ArtalkError(f"The style “{identifier.partition(':')[2]}” is not there.", "Choose another one.")
     return read_style(found[identifier])
+
+
+@dataclass(frozen=True)
+class Style:
+    """What is sent to the model, and the name that a take notes; `motion` (50,106) or None, the model's own manner."""
+
+    name: str
+    motion: Floats | None
+    strength: float
+
+
+def chosen(scene: Any, model: str) -> Style:
+    """The style that the scene's settings name. Raises ArtalkError where it is not there any more."""
+    settings = scene.artalk
+    file = bpy.path.abspath(settings.style_file)
+    motion = motion_of(settings.style, scene, model, file)
+    return Style(name_of(settings.style, file), motion, float(settings.style_strength))
 
 
 def name_of(identifier: str, file: str) -> str:

@@ -15,6 +15,8 @@ class Layout:
 
     enabled = True
 
+    use_property_split = use_property_decorate = False
+
     def __init__(self, texts=None):
         self.texts = [] if texts is None else texts
 

@@ -27,6 +27,7 @@ from ..motion.timing import WHOLE, Keying, TimeMap
 from ..runner import AGAIN, Work
 from .channels import channels_of
 from .fcurves import Channel, digest_part, fill, find_curve, write_channels
+from .keyed_gains import keyed_gains
 from .mouth import mouth_of
 from .take_data import (
     DIGEST,
@@ -98,8 +99,9 @@ class GrowingTake:
         self._provenance = provenance
         head = self._head()
         mouth = mouth_of(head) if self._keying.mode == WHOLE else None
+        gains = keyed_gains(bpy.context.scene, self._times, len(raw))
         frames, motion = yield partial(keyed_motion, raw, loudness, self._times, self._scene_fps, self._settings,
-                                       self._keying, head.face_channels(), mouth)
+                                       self._keying, head.face_channels(), mouth, gains)
         for _ in range(_TRIES):
             if self._find() is None:
                 self._begin(raw)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import bpy
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ from ..motion.timing import WHOLE
 from ..runner import AGAIN, Work
 from .channels import channels_of
 from .fcurves import digest_part, write_channels
+from .keyed_gains import keyed_gains
 from .mouth import mouth_of
 from .take_data import (
     DIGEST,
@@ -47,8 +49,9 @@ def rewrite_take(find_take: Callable[[], Any], find_head: Callable[[], Head], ra
     action, head = find_take(), find_head()
     (settings, keying), rate = settings_of(action), action[TAKE_KEY]["scene_fps"]
     mouth = mouth_of(head) if keying.mode == WHOLE else None
+    gains = keyed_gains(bpy.context.scene, times_of(action), len(raw))
     frames, motion = yield partial(keyed_motion, raw, loudness, times_of(action), rate, settings, keying,
-                                   head.face_channels(), mouth)
+                                   head.face_channels(), mouth, gains)
     channels, places = channels_of(find_head(), motion, keying), sorted(curves_of(find_take()))
     if SIMPLIFIED in find_take()[TAKE_KEY] or places != sorted(channel.place for channel in channels):
         _keep(find_take(), raw, loudness)

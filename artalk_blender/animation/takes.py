@@ -10,6 +10,7 @@ comes back when the take is removed.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -30,6 +31,7 @@ from ..motion.timing import WHOLE, Keying, TimeMap
 from . import assign
 from .channels import channels_of
 from .fcurves import KEY, OBJECT, Channel, remove_curves, slot_of, write_channels
+from .keyed_gains import keyed_gains
 from .mouth import mouth_of
 from .nla import remove_strips, shift_strips
 from .simplify import Bound, Simplification, simplify_curves
@@ -99,9 +101,10 @@ def new_take(head: Head, raw: NDArray[np.floating], start_frame: float, scene_fp
 
 
 def keyed_motion(raw: Floats, loudness: Floats | None, times: TimeMap, scene_fps: float, settings: ProcessSettings,
-                 keying: Keying, face: FaceChannels, mouth: Mouth | None) -> tuple[NDArray[np.float64], Floats]:
+                 keying: Keying, face: FaceChannels, mouth: Mouth | None,
+                 gains: Mapping[str, Floats] | None = None) -> tuple[NDArray[np.float64], Floats]:
     """Raw motion (T,106) -> scene frames (K,) to be keyed and the motion (K,106) there. Needs no Blender data."""
-    motion = process_motion(raw, settings, face, loudness)
+    motion = process_motion(raw, settings, face, loudness, gains)
     times = times.shifted(settings.offset_ms * 1e-3 * scene_fps)
     if keying.mode == WHOLE:
         return to_whole_frames(motion, times, mouth.aperture(motion) if mouth else None)
@@ -112,7 +115,8 @@ def _keys(head: Head, raw: Floats, loudness: Floats | None, times: TimeMap, scen
           settings: ProcessSettings, keying: Keying) -> tuple[NDArray[np.float64], list[Channel]]:
     """Scene frames and channels that raw motion becomes under these settings."""
     mouth = mouth_of(head) if keying.mode == WHOLE else None
-    frames, motion = keyed_motion(raw, loudness, times, scene_fps, settings, keying, head.face_channels(), mouth)
+    frames, motion = keyed_motion(raw, loudness, times, scene_fps, settings, keying, head.face_channels(), mouth,
+                                  keyed_gains(bpy.context.scene, times, len(raw)))
     return frames, channels_of(head, motion, keying)
 
 

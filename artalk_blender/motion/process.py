@@ -39,6 +39,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "blinks": (0.0, 40.0),
     "blink_seed": (0, 2**31 - 1),
 }
+KEYABLE = ("intensity", "lips", "cheeks", "brows", "head_gain", "jaw_gain")  # may change from frame to frame
 _LARGEST = 1e6  # no motion means such a number
 
 
@@ -94,9 +95,11 @@ class ProcessSettings:
 
 
 def process_motion(raw: NDArray[np.floating[Any]], settings: ProcessSettings | None = None,
-                   face: FaceChannels | None = None, loudness: NDArray[np.floating[Any]] | None = None) -> Floats:
+                   face: FaceChannels | None = None, loudness: NDArray[np.floating[Any]] | None = None,
+                   gains: Mapping[str, NDArray[np.floating[Any]]] | None = None) -> Floats:
     """Raw motion (T,106) -> the motion that is keyed (T,106); `raw` stays as it is.
 
+    `gains` has values (T,) for those of KEYABLE that change in time, in the place of the settings' one number.
     Without `face`, or with one that tells no regions apart, lips reach only the jaw, cheeks and brows nothing; a face
     that does not say how it blinks gets no blinks. Without `loudness`, (T,) from `gate.loudness`, pauses are not known
     and the gate stays open. Raises ValueError for other shapes, ArtalkError for values that are not numbers.
@@ -112,7 +115,7 @@ def process_motion(raw: NDArray[np.floating[Any]], settings: ProcessSettings | N
     motion = smooth_motion(raw) if settings.smooth else raw.copy()
     if settings.smoothing > 0.0:
         motion = gaussian(motion, settings.smoothing * MOTION_FPS)
-    _scale(motion, settings, face, loudness)
+    _scale(motion, settings, face, loudness, gains or {})
     if settings.clamp:
         motion = clamp_motion(motion, face)
     if settings.blinks > 0.0:  # last, so that the lids close whatever the clamp thinks of it
@@ -121,20 +124,25 @@ def process_motion(raw: NDArray[np.floating[Any]], settings: ProcessSettings | N
 
 
 def _scale(motion: Floats, settings: ProcessSettings, face: FaceChannels | None,
-           loudness: NDArray[np.floating[Any]] | None) -> None:
+           loudness: NDArray[np.floating[Any]] | None, keyed: Mapping[str, NDArray[np.floating[Any]]]) -> None:
     """Gains and the silence gate, in place."""
-    gains = np.array([[settings.lips, settings.cheeks, settings.brows]], np.float32)
+    def gain(name: str) -> Floats:
+        """(1,) or (T,)"""
+        return np.atleast_1d(np.asarray(keyed.get(name, getattr(settings, name)), np.float32))
+
+    gains = np.stack(np.broadcast_arrays(gain("lips"), gain("cheeks"), gain("brows")), 1)
     if settings.silence_gate > 0.0 and loudness is not None:
-        gains = gains.repeat(len(motion), 0)
+        gains = np.broadcast_to(gains, (len(motion), gains.shape[1])).copy()
         gains[:, LIPS] *= 1.0 - np.float32(settings.silence_gate) * rest(loudness)
     if (gains != 1.0).any():
         motion[:, EXPRESSION] = apply_gains(motion[:, EXPRESSION], face, gains)
-    motion[:, JAW_POSE] *= gains[:, LIPS, None] * np.float32(settings.jaw_gain)
-    if face is not None and settings.jaw_gain != 1.0:
-        motion[:, EXPRESSION][:, face.with_jaw] *= np.float32(settings.jaw_gain)
-    motion[:, HEAD_ROTATION] *= np.float32(settings.head_gain)
-    if settings.intensity != 1.0:
-        motion *= np.float32(settings.intensity)
+    jaw = gain("jaw_gain")[:, None]
+    motion[:, JAW_POSE] *= gains[:, LIPS, None] * jaw
+    if face is not None and (jaw != 1.0).any():
+        motion[:, EXPRESSION][:, face.with_jaw] *= jaw
+    motion[:, HEAD_ROTATION] *= gain("head_gain")[:, None]
+    if (gain("intensity") != 1.0).any():
+        motion *= gain("intensity")[:, None]
 
 
 def gaussian(values: Floats, sigma: float) -> Floats:

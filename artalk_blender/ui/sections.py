@@ -19,6 +19,7 @@ from ..head import settings as head_settings
 from ..head.handle import find_head
 from ..head.identity import fixed_reason
 from ..head.joints import are_live
+from ..motion.process import KEYABLE
 from ..motion.timing import SHARED
 from ..ops import head as head_ops
 from ..ops import takes as take_ops
@@ -176,10 +177,15 @@ def draw_takes(layout: Any, context: Any) -> None:
             box.operator(take_ops.ARTALK_OT_follow_strip.bl_idname, icon="LINKED")
         else:
             wrapped(box, "Generate the take again", "BLANK1")
-    row = layout.row(align=True)
-    row.operator(ARTALK_OT_regenerate_range.bl_idname, icon="FILE_REFRESH")
+    settings = context.scene.artalk
     reason = regenerate_reason(context) or range_reason(context)
-    row.enabled = not reason
+    column = layout.column(align=True)
+    column.enabled = not reason
+    button = column.operator(ARTALK_OT_regenerate_range.bl_idname, icon="FILE_REFRESH")
+    button.variation, button.in_place = settings.range_variation, settings.range_in_place
+    row = column.row(align=True)
+    row.prop(settings, "range_variation")
+    row.prop(settings, "range_in_place", toggle=True)
     if reason and playing is not None:
         wrapped(layout, reason)
     row = layout.row(align=True)
@@ -205,6 +211,7 @@ def draw_tune(layout: Any, context: Any) -> None:
     for names in _TUNING:
         part = column.column(align=True)
         for name in names:
+            part.use_property_decorate = name in KEYABLE  # the dot that keys a setting
             part.prop(settings, name)
     part = column.column(align=True)
     part.prop(settings, "mode")
