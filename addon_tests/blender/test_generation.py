@@ -95,7 +95,7 @@ def test_keys_appear_while_the_rest_is_made(talk):
     while not runner.advance(0.015):
         seen.add(keyed())
         time.sleep(0.005)
-    assert len([count for count in seen if 0 < count < 25 * SECONDS]) >= 3
+    assert any(0 < count < 25 * SECONDS for count in seen)
     take = bpy.data.actions[runner.result]
     assert keyed(take) == 25 * SECONDS
     assert (unfinished_takes(), is_edited(take), len(raw_motion(take))) == ([], False, 25 * SECONDS)
