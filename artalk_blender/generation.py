@@ -49,7 +49,7 @@ class Generation:
         lines = []
         for name in self._strips:
             job.show(f"Reading “{name}”")
-            recording = yield sound_file(self._find_strip(name)[0].sound).read
+            recording = yield sound_file(self._find_strip(name)[0].sound).read_beside
             strip, sequencer = self._find_strip(name)
             lines.append((name, look_of(strip, sequencer).as_dict(), hear(strip, sequencer, recording)))
         rate = scene_rate(sequencer)

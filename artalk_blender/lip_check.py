@@ -70,7 +70,7 @@ class LipCheck:
         return found
 
     def _check(self, name: str, hearing: Hearing, job: Job) -> Work[LipReport]:
-        recording = yield sound_file(self._find(name)[0].sound).read
+        recording = yield sound_file(self._find(name)[0].sound).read_beside
         strip, sequencer, scene = self._find(name)
         audio, rate = hear(strip, sequencer, recording), scene_rate(scene)
         audio = replace(audio, times=audio.times.scaled(rate / scene_rate(sequencer)))

@@ -162,7 +162,7 @@ class Regeneration:
         heard, rate = [], 1.0
         for line, name in zip(self._lines, self._strips, strict=True):
             job.show(f"Reading “{name}”")
-            recording = yield sound_file(self._strip(name)[0].sound).read
+            recording = yield sound_file(self._strip(name)[0].sound).read_beside
             strip, scene = self._strip(name)
             audio, rate = hear(strip, scene, recording), scene_rate(scene)
             if audio.sha256 != line.get("sha256") and not self._wish.changed_sound:

@@ -8,6 +8,7 @@ and on the engine's command line.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,31 @@ from numpy.typing import NDArray
 from ..engine.audio_file import SAMPLE_RATE, mono_16k
 from ..engine.audio_truncation import is_cut_short
 from ..errors import ArtalkError
+from .wav import read_wav
 
 Floats = NDArray[np.float32]
+Beside = Callable[[Path], "tuple[Floats, int] | None"]
+
+_LONG = 10.0  # seconds of sound that take some 30 ms to decode
 
 
-def read_sound(path: Path, name: str = "") -> Floats:
+def read_sound(path: Path, name: str = "", beside: Beside | None = None) -> Floats:
     """Samples (N,) float32, 16 kHz, mono, of a sound file. `name` is what messages call it.
 
+    `beside` decodes what would keep Blender waiting for long, in another process; None: all is decoded here.
     Raises ArtalkError with one sentence for what can't be read.
     """
     name = name or path.name
     _check_file(path, name)
+    found = read_wav(path)
+    if found is None:
+        found = _decode(path, name, beside)
+    samples, rate = found
+    return mono_16k(np.ascontiguousarray(samples.T), rate, name)
+
+
+def _decode(path: Path, name: str, beside: Beside | None) -> tuple[Floats, int]:
+    """(samples (N,C), rate) by Blender's own audio library."""
     try:
         import aud
     except ImportError:
@@ -40,13 +55,14 @@ def read_sound(path: Path, name: str = "") -> Floats:
         promised = sound.length
         if promised <= 0 or rate <= 0:
             raise damaged
-        data = sound.data()
+        found = beside(path) if beside is not None and promised > _LONG * rate else None
+        samples, rate = found if found is not None else (sound.data(), round(rate))
     except aud.error:
         raise damaged from None
-    seconds = len(data) / rate
+    seconds = len(samples) / rate
     if is_cut_short(path, seconds) or seconds < 0.98 * promised / rate - 0.1:
         raise ArtalkError(f"“{name}” breaks off in the middle.", "Export or copy it again.", "bad_file")
-    return mono_16k(np.ascontiguousarray(data.T), round(rate), name)
+    return samples, rate
 
 
 def _check_file(path: Path, name: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ from numpy.typing import NDArray
 from .. import compat
 from ..errors import ArtalkError
 from ..motion.timing import TimeMap, frame_to_seconds
+from ..worker.launch import clean_environment
+from .decoder import decode_beside
 from .retimed import as_played, heard_times
-from .samples import SAMPLE_RATE, cut, read_sound
+from .samples import SAMPLE_RATE, Beside, cut, read_sound
+
+_BLENDER: str = bpy.app.binary_path or ""  # asked here, because threads must not ask Blender
 
 
 @dataclass(frozen=True)
@@ -35,14 +40,18 @@ class SoundFile:
     path: Path
     packed: bytes | None = None
 
-    def read(self) -> Recording:
+    def read_beside(self) -> Recording:
+        """The same as `read`, for a thread: what takes long to decode is decoded in another process."""
+        return self.read(partial(decode_beside, blender=_BLENDER, environment=clean_environment()))
+
+    def read(self, beside: Beside | None = None) -> Recording:
         """Raises ArtalkError for what can't be read."""
         if self.packed is None:
-            return Recording(read_sound(self.path), _sha256(self.path))
+            return Recording(read_sound(self.path, "", beside), _sha256(self.path))
         with tempfile.TemporaryDirectory(prefix="artalk-") as folder:
             unpacked = Path(folder) / ("sound" + self.path.suffix)
             unpacked.write_bytes(self.packed)
-            return Recording(read_sound(unpacked, self.path.name), hashlib.sha256(self.packed).hexdigest())
+            return Recording(read_sound(unpacked, self.path.name, beside), hashlib.sha256(self.packed).hexdigest())
 
 
 @dataclass(frozen=True)
