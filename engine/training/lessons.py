@@ -20,7 +20,8 @@ from . import prosody as prosody_module
 from .phone_strings import random_phones
 from .phones import LABELS, SILENCE
 from .prosody import Prosody
-from .teacher import LipGains, motion_from_activations, random_style
+from .styles import random_style
+from .teacher import LipGains, perform
 from .visemes import GRID, activations, lip_targets
 
 if TYPE_CHECKING:
@@ -32,19 +33,23 @@ FEATURES_PER_FRAME = 2
 UTTERANCE_SAMPLES = 1280
 """Utterances are filled with zeros to a multiple of this (two motion frames), so that all rates stay in step.
 """
+LONG_SILENCE = 0.5  # s
 _SPREADS = (0.012, 0.045, 0.15)
 
 
 @dataclass
 class Lesson:
-    """``features`` (2 * (T + 100), D) float16, ``neutral`` and ``styled`` (T + 100, 106) float32 raw motion,
-    ``mel`` (4 * (T + 100), 80) float16 where there is sound; the last 100 of the frames are the silence after
-    the end.
+    """``features`` (2 * (T + 100), D) float16, ``neutral`` and ``styled`` (T + 100, 106) float32 raw motion
+    without blinks, the frames of the ``pauses``, ``mel`` (4 * (T + 100), 80) float16 where there is sound; the
+    last 100 of the frames are the silence after the end.
+
+    The blinks are put in when a chunk is drawn, since they depend on where in its chunk a moment lies.
     """
 
     features: np.ndarray
     neutral: np.ndarray
     styled: np.ndarray
+    pauses: list[int]
     mel: np.ndarray | None = None
 
     @property
@@ -75,9 +80,10 @@ def imagined_lesson(seed: int, seconds: float, width: int, gains: LipGains) -> L
     active = activations(random_phones(rng, seconds), samples, LABELS)
     heard = prosody_module.imagined(1 - active[:, LABELS.index(SILENCE)], rng)
     total = seconds + CHUNK / 25
-    neutral = motion_from_activations(active, heard, total, None, gains)
-    styled = motion_from_activations(active, heard, total, random_style(rng), gains)
-    return Lesson(imagined_features(active, heard, width).astype(np.float16), neutral, styled)
+    neutral = perform(active, heard, total, None, gains)
+    styled = perform(active, heard, total, random_style(rng), gains)
+    features = imagined_features(active, heard, width).astype(np.float16)
+    return Lesson(features, neutral.motion, styled.motion, neutral.pauses)
 
 
 def grouped(utterances: Iterable[Utterance], seconds: float) -> Iterator[list[Utterance]]:
@@ -162,7 +168,12 @@ def heard_lesson(
     active = heard_activations(posterior, samples)
     if trust < 1:
         active = (1 - trust) * activations(sound.phones, samples, LABELS) + trust * active
-    neutral = motion_from_activations(active, sound.prosody, total, None, gains, threshold)
+    # Where nobody speaks for long the face rests, whatever was heard.
+    for start, end, label in sound.phones:
+        if label == SILENCE and end - start > LONG_SILENCE:
+            middle = slice(round((start + 0.1) * GRID), round((end - 0.1) * GRID))
+            active[middle] = np.eye(len(LABELS))[LABELS.index(SILENCE)]
+    neutral = perform(active, sound.prosody, total, None, gains, threshold)
     style = random_style(np.random.default_rng(seed))
-    styled = motion_from_activations(active, sound.prosody, total, style, gains, threshold)
-    return Lesson(features[0].numpy().astype(np.float16), neutral, styled, sound.mel)
+    styled = perform(active, sound.prosody, total, style, gains, threshold)
+    return Lesson(features[0].numpy().astype(np.float16), neutral.motion, styled.motion, neutral.pauses, sound.mel)

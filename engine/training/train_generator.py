@@ -25,8 +25,10 @@ from ..config import NetworkConfig
 from ..generator import Generator
 from ..mel import FEATURE_FLOOR
 from ..style import StyleEncoder
+from .blinks import CLOCK, eyelids, inside, next_blinks
 from .hearing import MARGIN, Hearing
 from .lessons import CHUNK, Lesson
+from .teacher import BLINK, JAW
 from .train_codec import aperture_row, average_into, channel_weights, learning_rate, motion_loss, random_flips
 
 STYLE_FRAMES = 50
@@ -89,12 +91,41 @@ def _mel_window(lesson: Lesson, start: int) -> np.ndarray:
     return np.pad(inside, missing, constant_values=FEATURE_FLOOR)
 
 
+def style_window(motion: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
+    """A style motion (50,106): of three random moments the one with the most talking in it, half the time blinking."""
+    places = rng.integers(max(1, frames - STYLE_FRAMES), size=3)
+    best = max(places, key=lambda place: float(motion[place : place + STYLE_FRAMES, JAW].mean()))
+    window = motion[best : best + STYLE_FRAMES].copy()
+    if rng.random() < 0.5:
+        window[:, list(BLINK)] += eyelids([int(rng.integers(STYLE_FRAMES))], STYLE_FRAMES)[:, None]
+    return window
+
+
+def with_blinks(motion: np.ndarray, pauses: list[int], start: int, rng: np.random.Generator) -> np.ndarray:
+    """The chunk that begins at a frame and the one before it, (200,106), with blinks as if chunks began there.
+
+    At frame 0 the chunk before is all zeros, and there was no blink.
+    """
+    now, blinks, before = motion[start : start + CHUNK], [], None
+    past = np.zeros_like(now)
+    if start:
+        past = motion[start - CHUNK : start]
+        # What the chunk before the past one did is unknown here: any of the clock's blinks, or a first chunk's none.
+        earlier = None if rng.random() < 0.15 else [int(rng.choice(CLOCK) + rng.integers(-4, 5))]
+        before = next_blinks(inside(pauses, start - CHUNK), earlier)
+        blinks += before
+    blinks += [CHUNK + frame for frame in next_blinks(inside(pauses, start), before)]
+    window = np.concatenate([past, now])
+    window[:, list(BLINK)] += eyelids(blinks, len(window))[:, None]
+    return window
+
+
 def draw(
     lessons: Sequence[Lesson],
     batch: int,
     rng: np.random.Generator,
     with_mel: bool = False,
-    styled_share: float = 0.3,
+    styled_share: float = 0.4,
 ) -> Batch:
     """Random chunks of random lessons, any phase; one in six starts a lesson (its history is all zeros)."""
     rows: dict[str, list[np.ndarray]] = {"before": [], "now": [], "features": [], "style": []}
@@ -106,11 +137,11 @@ def draw(
         lesson = lessons[int(rng.integers(len(lessons)))]
         motion = lesson.styled if styled else lesson.neutral
         start = 0 if opening else int(rng.integers(CHUNK, max(CHUNK + 1, lesson.frames)))
-        rows["before"].append(np.zeros_like(motion[:CHUNK]) if start == 0 else motion[start - CHUNK : start])
-        rows["now"].append(motion[start : start + CHUNK])
+        window = with_blinks(motion, lesson.pauses, start, rng)
+        rows["before"].append(window[:CHUNK])
+        rows["now"].append(window[CHUNK:])
         rows["features"].append(lesson.features[2 * start : 2 * (start + CHUNK)])
-        place = int(rng.integers(max(1, lesson.frames - STYLE_FRAMES)))
-        rows["style"].append(motion[place : place + STYLE_FRAMES])
+        rows["style"].append(style_window(motion, lesson.frames, rng))
         if with_mel:
             rows["mel"].append(_mel_window(lesson, start))
     tensors = {name: torch.from_numpy(np.stack(parts).astype(np.float32)) for name, parts in rows.items()}
@@ -195,7 +226,7 @@ def step_loss(
             code = trainee.codec.quantize(latent, wrong)
     logits = trainee.generator.logits(style, history, scale_features(code.bits, scales), audio).float()
     lips = batch.now @ trainee.row
-    closed = (lips < 0.8) & (batch.now[..., 103] > 0.01)
+    closed = (lips < 0.8) & (batch.now[..., JAW] > 0.01)
     bits, wrong = bit_loss(logits, code.unit, scales, 1.0 + 1.0 * closed.float())
     with torch.autocast("cpu", enabled=False):
         motion = decoded(trainee, logits, past, code)
