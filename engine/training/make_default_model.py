@@ -4,7 +4,7 @@
     python -m engine.training.make_default_model                     # everything: some hours on two cores
     python -m engine.training.make_default_model --from generator    # that step and all after it, again
 
-The steps: corpus, encoder, codec, imagined (pre-training without sound), sounds, lessons, generator, pack.
+The steps: corpus, encoder, codec, imagined (pre-training without sound), sounds, lessons, generator, pack, styles.
 Each step leaves its result in build/, and a step whose result is there is not repeated unless --from names it
 or one before. Needs torch, scipy and the free speech synthesisers that engine.training.corpus names.
 """
@@ -208,6 +208,10 @@ def _pack(given: argparse.Namespace) -> None:
     pack(given.build / CODEC, given.build / GENERATOR, given.encoder, given.out)
 
 
+def _styles(given: argparse.Namespace) -> None:
+    _call("make_styles", "--model", str(given.out), "--out", str(given.out.parent))
+
+
 STEPS: dict[str, tuple[str | None, Callable[[argparse.Namespace], None]]] = {
     "corpus": (None, _corpus),
     "encoder": (None, _encoder),
@@ -217,6 +221,7 @@ STEPS: dict[str, tuple[str | None, Callable[[argparse.Namespace], None]]] = {
     "lessons": (LESSONS, _lessons),
     "generator": (GENERATOR, _generator),
     "pack": (None, _pack),
+    "styles": (None, _styles),
 }
 """The steps in order: the file in BUILD that says that a step is done (None: decided in `is_done`), and its
 doing.
@@ -225,7 +230,7 @@ doing.
 
 def is_done(name: str, given: argparse.Namespace) -> bool:
     """Whether a step's result is there."""
-    if name == "pack":
+    if name in ("pack", "styles"):
         return False
     file = STEPS[name][0]
     return (
@@ -239,7 +244,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--from", dest="first", choices=STEPS, help="repeat this step and all after it")
-    parser.add_argument("--until", choices=STEPS, default="pack", help="stop after this step")
+    parser.add_argument("--until", choices=STEPS, default="styles", help="stop after this step")
     parser.add_argument("--out", type=Path, default=MODEL_FILE)
     parser.add_argument("--build", type=Path, default=BUILD, help="folder for the steps' results")
     parser.add_argument("--corpus", type=Path, default=None, help="left out: BUILD/corpus")

@@ -27,7 +27,7 @@ class Style:
 NEUTRAL = Style()
 NAMED = {
     "neutral": NEUTRAL,
-    "lively": Style(openness=1.2, smile=0.06, brows=2.0, brow_offset=0.08, head=2.2),
+    "lively": Style(openness=1.2, smile=0.06, brows=2.0, brow_offset=0.08, head=2.0),
     "calm": Style(openness=0.76, smile=0.0, brows=0.3, brow_offset=0.0, head=0.3, squint=0.04),
     "happy": Style(openness=1.06, smile=0.36, brows=1.3, brow_offset=0.18, head=1.3, squint=0.05),
     "angry": Style(openness=1.12, smile=-0.14, brows=0.5, brow_offset=-0.42, head=1.5, squint=0.22),

@@ -138,7 +138,7 @@ def _head(targets: LipTargets, emphasis: np.ndarray, style: Style, frames: int) 
     slow = gaussian_filter1d(emphasis, 0.45 * GRID)
     phrase = presence - np.clip(gaussian_filter1d(targets.speech, 0.8 * GRID), 0, 1)
     turn = np.stack(
-        [0.11 * quick - 0.03 * phrase, 0.06 * slow + 0.06 * phrase, 0.06 * slow - 0.03 * phrase], 1
+        [0.14 * quick - 0.05 * phrase, 0.09 * slow + 0.10 * phrase, 0.08 * slow - 0.05 * phrase], 1
     )
     turn = gaussian_filter1d(turn * presence[:, None], 0.05 * GRID, axis=0) * style.head
     return np.stack([_sample(turn[:, axis], frames) for axis in range(3)], 1)

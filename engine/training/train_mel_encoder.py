@@ -3,7 +3,7 @@
 
 `python -m engine.training.train_mel_encoder --corpus build/corpus --out build/mel_encoder --steps 6000`.
 Writes OUT/latest.npz (the averaged weights) and OUT/resume.pt every few minutes and goes on from there when
-started again; OUT/log.txt tells how it goes. Repeatable from its seed unless it was interrupted.
+started again, with another number of steps if so wished; OUT/log.txt tells how it goes. Repeatable from its seed unless it was interrupted.
 """
 
 from __future__ import annotations
@@ -80,6 +80,20 @@ def load_store(folder: Path) -> Store:
         )
     first = np.concatenate([[0], np.cumsum([len(power) for power in powers])])
     return Store(np.concatenate(powers), np.concatenate(labels), np.concatenate(stresses), first)
+
+
+def kept_store(corpus: Path, file: Path) -> Store:
+    """`load_store`, kept in a file, because prosody takes minutes; made again when the corpus has changed."""
+    of = "\n".join(f"{path.name} {path.stat().st_size}" for path in sorted(corpus.glob("*.npz")))
+    if file.exists():
+        with np.load(file, allow_pickle=False) as arrays:
+            if str(arrays["of"]) == of:
+                return Store(arrays["log_power"], arrays["labels"], arrays["stress"], arrays["first"])
+    store = load_store(corpus)
+    partial = file.with_name(file.name + ".part.npz")
+    np.savez(partial, of=np.array(of), **vars(store))
+    partial.replace(file)
+    return store
 
 
 class Batches:
@@ -273,7 +287,7 @@ def main() -> None:
     def tell(line: str) -> None:
         print(line, file=log, flush=True)
 
-    store = load_store(options.corpus)
+    store = kept_store(options.corpus, options.out / "store.npz")
     encoder = load_encoder(options.start) if options.start else MelEncoder({"WIDTH": options.width})
     trainer = Trainer(encoder.train(), options.steps, options.rate, options.dropout)
     trainer.load(options.out)
