@@ -30,7 +30,7 @@ from ..files import read_style
 from ..flame.file import read_flame
 from ..flame.lips import lip_curves
 from ..model import load_model
-from ..pipeline import FPS, Pipeline
+from ..pipeline import CHUNK_FRAMES, FPS, Pipeline
 from .default_sizes import HEAD_FILE
 from .teacher import BLINK, BROW_INNER, HEAD, LipGains
 
@@ -143,18 +143,36 @@ def expression(motion: np.ndarray, aperture: np.ndarray) -> dict[str, float]:
     }  # fmt: skip
 
 
+def seam_ratio(motions_made: list[np.ndarray]) -> float:
+    """Mean square jerk across the seams of chunks over that elsewhere, as a ratio of roots; channels weigh alike."""
+    jerks = [np.diff(motion.astype(np.float64), 3, axis=0) for motion in motions_made if len(motion) > CHUNK_FRAMES + 4]
+    if not jerks:
+        return float("nan")
+    scale = np.sqrt(np.mean(np.concatenate(jerks) ** 2, axis=0))
+    used = scale > 1e-6
+    seams, others = [], []
+    for jerk in jerks:
+        size = np.mean((jerk[:, used] / scale[used]) ** 2, axis=1)
+        across = np.isin(np.arange(len(size)) % CHUNK_FRAMES, (97, 98, 99))
+        seams.append(size[across])
+        others.append(size[~across])
+    return float(np.sqrt(np.concatenate(seams).mean() / np.concatenate(others).mean()))
+
+
 def expression_line(out: Path) -> str:
-    """Blinks a minute and the rest of `expression`, over all curves of a folder."""
-    rows, minutes = [], 0.0
+    """Blinks a minute and the rest of `expression`, and the seams, over all curves of a folder."""
+    rows, minutes, made = [], 0.0, []
     for path in sorted(out.glob("*.npz")):
         with np.load(path, allow_pickle=False) as data:
             rows.append(expression(data["motion"], data["aperture"]))
+            made.append(data["motion"])
             minutes += len(data["motion"]) / FPS / 60
     total = {name: float(np.sum([row[name] for row in rows])) for name in ("blinks", "half")}
     mean = {name: float(np.mean([row[name] for row in rows])) for name in ("head", "nods", "brows")}
     return (
         f"blinks a minute {total['blinks'] / minutes:.1f}, half closed {total['half'] / minutes:.1f}; head "
-        f"{mean['head']:.2f} degrees rms; nods follow the opening {mean['nods']:.2f}, brows {mean['brows']:.2f}"
+        f"{mean['head']:.2f} degrees rms; nods follow the opening {mean['nods']:.2f}, brows {mean['brows']:.2f}; "
+        f"jerk at seams over elsewhere {seam_ratio(made):.2f}"
     )
 
 

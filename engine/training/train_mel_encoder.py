@@ -3,7 +3,8 @@
 
 `python -m engine.training.train_mel_encoder --corpus build/corpus --out build/mel_encoder --steps 6000`.
 Writes OUT/latest.npz (the averaged weights) and OUT/resume.pt every few minutes and goes on from there when
-started again, with another number of steps if so wished; OUT/log.txt tells how it goes. Repeatable from its seed unless it was interrupted.
+started again, with another number of steps if so wished; OUT/log.txt tells how it goes. Repeatable from its
+seed unless it was interrupted.
 """
 
 from __future__ import annotations
@@ -208,9 +209,7 @@ class Trainer:
     def __init__(self, encoder: MelEncoder, steps: int, rate: float, dropout: float = 0.0) -> None:
         self.encoder, self.steps, self.rate, self.step = encoder, steps, rate, 0
         self.stress_head = nn.Linear(encoder.config["WIDTH"], len(STRESS_SIGMAS))  # for training only
-        for (
-            block
-        ) in encoder.blocks:  # a hook, so that the encoder itself stays free of what only training needs
+        for block in encoder.blocks if dropout else ():  # a hook keeps what only training needs out of the encoder
             block.fall.register_forward_hook(lambda _m, _i, made: nn.functional.dropout(made, dropout))
         plain = [p for n, p in encoder.named_parameters() if p.ndim < 2]
         decayed = [p for n, p in encoder.named_parameters() if p.ndim >= 2]
