@@ -26,13 +26,14 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ..audio_file import read_audio
+from ..blinks import CHANNELS as BLINK
 from ..files import read_style
 from ..flame.file import read_flame
 from ..flame.lips import lip_curves
 from ..model import load_model
 from ..pipeline import CHUNK_FRAMES, FPS, Pipeline
 from .default_sizes import HEAD_FILE
-from .teacher import BLINK, BROW_INNER, HEAD, LipGains
+from .teacher import BROW_INNER, HEAD, LipGains
 
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from ..mel import FEATURE_FLOOR
 from . import prosody as prosody_module
 from .phone_strings import random_phones
 from .phones import LABELS, SILENCE
 from .prosody import Prosody
 from .styles import random_style
-from .teacher import LipGains, perform
+from .teacher import CHANNELS, LipGains, motion_from_activations
 from .visemes import GRID, activations, lip_targets
 
 if TYPE_CHECKING:
@@ -40,16 +41,13 @@ _SPREADS = (0.012, 0.045, 0.15)
 @dataclass
 class Lesson:
     """``features`` (2 * (T + 100), D) float16, ``neutral`` and ``styled`` (T + 100, 106) float32 raw motion
-    without blinks, the frames of the ``pauses``, ``mel`` (4 * (T + 100), 80) float16 where there is sound; the
-    last 100 of the frames are the silence after the end.
-
-    The blinks are put in when a chunk is drawn, since they depend on where in its chunk a moment lies.
+    without blinks, ``mel`` (4 * (T + 100), 80) float16 where there is sound; the last 100 of the frames are the
+    silence after the end.
     """
 
     features: np.ndarray
     neutral: np.ndarray
     styled: np.ndarray
-    pauses: list[int]
     mel: np.ndarray | None = None
 
     @property
@@ -80,10 +78,10 @@ def imagined_lesson(seed: int, seconds: float, width: int, gains: LipGains) -> L
     active = activations(random_phones(rng, seconds), samples, LABELS)
     heard = prosody_module.imagined(1 - active[:, LABELS.index(SILENCE)], rng)
     total = seconds + CHUNK / 25
-    neutral = perform(active, heard, total, None, gains)
-    styled = perform(active, heard, total, random_style(rng), gains)
+    neutral = motion_from_activations(active, heard, total, None, gains)
+    styled = motion_from_activations(active, heard, total, random_style(rng), gains)
     features = imagined_features(active, heard, width).astype(np.float16)
-    return Lesson(features, neutral.motion, styled.motion, neutral.pauses)
+    return Lesson(features, neutral, styled)
 
 
 def grouped(utterances: Iterable[Utterance], seconds: float) -> Iterator[list[Utterance]]:
@@ -149,6 +147,18 @@ def heard(group: list[Utterance], mel: np.ndarray) -> Heard:
     return Heard(mel.astype(np.float16), group_prosody(sounds, samples), phones, seconds)
 
 
+def silent_lesson(encoder: MelEncoder, seconds: float) -> Lesson:
+    """Nothing but silence, in which the face rests."""
+    import torch
+
+    frames = round((seconds + CHUNK / 25) * 25)
+    mel = np.full((4 * frames, 80), FEATURE_FLOOR, np.float32)
+    with torch.inference_mode():
+        features = encoder(torch.from_numpy(mel)[None])[0].numpy()
+    rest = np.zeros((frames, CHANNELS), np.float32)
+    return Lesson(features.astype(np.float16), rest, rest, mel.astype(np.float16))
+
+
 def heard_lesson(
     sound: Heard, encoder: MelEncoder, gains: LipGains, seed: int, trust: float, threshold: float
 ) -> Lesson:
@@ -173,7 +183,7 @@ def heard_lesson(
         if label == SILENCE and end - start > LONG_SILENCE:
             middle = slice(round((start + 0.1) * GRID), round((end - 0.1) * GRID))
             active[middle] = np.eye(len(LABELS))[LABELS.index(SILENCE)]
-    neutral = perform(active, sound.prosody, total, None, gains, threshold)
+    neutral = motion_from_activations(active, sound.prosody, total, None, gains, threshold)
     style = random_style(np.random.default_rng(seed))
-    styled = perform(active, sound.prosody, total, style, gains, threshold)
-    return Lesson(features[0].numpy().astype(np.float16), neutral.motion, styled.motion, neutral.pauses, sound.mel)
+    styled = motion_from_activations(active, sound.prosody, total, style, gains, threshold)
+    return Lesson(features[0].numpy().astype(np.float16), neutral, styled, sound.mel)

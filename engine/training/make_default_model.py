@@ -38,6 +38,8 @@ CODEC, IMAGINED, GENERATOR = "codec.pt", "generator_imagined.pt", "generator.pt"
 SOUNDS, LESSONS = "sounds.pkl", "lessons.pkl"
 FITTED = 80
 """Lessons that fit one kind of features to another."""
+SILENT_SHARE = 0.03
+"""Lessons of silence for each lesson of speech."""
 
 
 def imagined_lessons(count: int, seed: int, width: int) -> list[Lesson]:
@@ -146,6 +148,8 @@ def _lessons(given: argparse.Namespace) -> None:
         )
         for index, sound in enumerate(pickle.loads((given.build / SOUNDS).read_bytes()))
     ]
+    silent = lesson_module.silent_lesson(encoder, 30.0)
+    made += [silent] * round(SILENT_SHARE * len(made))
     (given.build / LESSONS).write_bytes(pickle.dumps(made))
     print(f"{len(made)} lessons, {sum(lesson.frames for lesson in made) / 1500:.0f} minutes")
 

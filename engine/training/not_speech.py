@@ -49,6 +49,7 @@ def _music(count: int, rng: np.random.Generator) -> Sound:
     scale, root = _SCALES[rng.integers(len(_SCALES))], rng.uniform(55.0, 220.0)
     beat = int(RATE * 60.0 / rng.uniform(60.0, 180.0))
     parts = rng.random(3) < (0.8, 0.8, 0.6)
+    parts[1] |= not parts.any()
     for number, start in enumerate(range(0, count, beat)):
         length = min(count - start, beat * int(rng.integers(1, 4)))
         voices = []

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from ..blinks import motion_with_blinks
 from ..smoothing import savitzky_golay
 from . import prosody as prosody_module
-from .blinks import all_blinks, eyelids, pause_frames
 from .phones import LABELS
 from .prosody import Prosody
 from .styles import Style
@@ -33,7 +33,6 @@ EMPHASIS = 0.10
 """How much further a fully stressed moment opens."""
 OPENNESS = 0.46
 """Aperture of a stressed open vowel, in units of the jaw's rotation alone (1 = jawOpen 1)."""
-BLINK = (0, 7)
 CLOSE, FUNNEL, PUCKER = 18, 19, 20
 SMILE, STRETCH, ROLL_LOWER, ROLL_UPPER = (23, 24), (29, 30), 31, 32
 PRESS, DOWN, UP = (35, 36), (37, 38), (39, 40)
@@ -153,21 +152,7 @@ def before_smoothing(motion: np.ndarray) -> np.ndarray:
     return sharp
 
 
-@dataclass(frozen=True)
-class Performance:
-    """``motion`` (T,106) float32, raw and without blinks, and the frames at which pauses begin."""
-
-    motion: np.ndarray
-    pauses: list[int]
-
-    def with_blinks(self) -> np.ndarray:
-        """Raw motion (T,106) float32 with the blinks of a recording that starts at frame 0."""
-        motion = self.motion.copy()
-        motion[:, list(BLINK)] += eyelids(all_blinks(self.pauses, len(motion)), len(motion))[:, None]
-        return motion
-
-
-def perform(
+def motion_from_activations(
     active: np.ndarray,
     prosody: Prosody,
     seconds: float,
@@ -175,8 +160,11 @@ def perform(
     gains: LipGains | None = None,
     threshold: float = 0.3,
     labels: Sequence[str] = LABELS,
-) -> Performance:
-    """Phone shares (N, labels) at GRID and prosody -> RAW motion at 25 fps, as a model should give it."""
+) -> np.ndarray:
+    """Phone shares (N, labels) at GRID and prosody -> RAW motion (T,106) float32, as a model should give it.
+
+    Without blinks: those are put in by `engine.blinks`.
+    """
     style, gains = style or Style(), gains or LipGains()
     frames = frame_count(seconds)
     targets = lip_targets(active, labels, threshold)
@@ -184,7 +172,7 @@ def perform(
     motion = _mouth(targets, emphasis, style, frames, gains)
     _brows(motion, emphasis, style)
     motion[:, HEAD] = _head(targets, emphasis, style, frames)
-    return Performance(before_smoothing(motion).astype(np.float32), pause_frames(targets.speech))
+    return before_smoothing(motion).astype(np.float32)
 
 
 def motion_from_phones(
@@ -205,7 +193,7 @@ def motion_from_phones(
         heard = prosody_module.imagined(1 - active[:, LABELS.index("sil")], np.random.default_rng(seed))
     else:
         heard = prosody_module.measure(sound, samples)
-    return perform(active, heard, seconds, style, gains).with_blinks()
+    return motion_with_blinks(motion_from_activations(active, heard, seconds, style, gains))
 
 
 def head_gains(path: Path) -> LipGains:

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..codec import Codec
 from .default_sizes import BUILD, default_config, lip_gains
 from .phone_strings import random_motion
-from .teacher import BLINK, CHANNELS, CLOSE, HEAD, JAW, JAW_RADIANS, LipGains
+from .teacher import CHANNELS, CLOSE, HEAD, JAW, JAW_RADIANS, LipGains
 
 LIPS = (*range(18, 41), JAW)
 UNUSED_STD = 0.05
@@ -62,7 +62,6 @@ def channel_weights(pool_std: Tensor) -> Tensor:
     weight = torch.full((CHANNELS,), 1.0)
     weight[list(LIPS)] = 2.0
     weight[HEAD] = 2.5  # a small motion over all channels, yet what the eye follows
-    weight[list(BLINK)] = 1.5
     weight[pool_std == UNUSED_STD] = 0.05
     return weight
 

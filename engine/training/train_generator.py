@@ -20,15 +20,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..blinks import CHANNELS, eyelids
 from ..codec import Codec, Quantized, code_features, scale_features
 from ..config import NetworkConfig
 from ..generator import Generator
 from ..mel import FEATURE_FLOOR
 from ..style import StyleEncoder
-from .blinks import CLOCK, eyelids, inside, next_blinks
 from .hearing import MARGIN, Hearing
 from .lessons import CHUNK, Lesson
-from .teacher import BLINK, JAW
+from .teacher import JAW
 from .train_codec import aperture_row, average_into, channel_weights, learning_rate, motion_loss, random_flips
 
 STYLE_FRAMES = 50
@@ -92,31 +92,12 @@ def _mel_window(lesson: Lesson, start: int) -> np.ndarray:
 
 
 def style_window(motion: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """A style motion (50,106): of three random moments the one with the most talking in it, half the time blinking."""
+    """A style motion (50,106): of three random moments the one with most talk, half the time blinking."""
     places = rng.integers(max(1, frames - STYLE_FRAMES), size=3)
     best = max(places, key=lambda place: float(motion[place : place + STYLE_FRAMES, JAW].mean()))
     window = motion[best : best + STYLE_FRAMES].copy()
     if rng.random() < 0.5:
-        window[:, list(BLINK)] += eyelids([int(rng.integers(STYLE_FRAMES))], STYLE_FRAMES)[:, None]
-    return window
-
-
-def with_blinks(motion: np.ndarray, pauses: list[int], start: int, rng: np.random.Generator) -> np.ndarray:
-    """The chunk that begins at a frame and the one before it, (200,106), with blinks as if chunks began there.
-
-    At frame 0 the chunk before is all zeros, and there was no blink.
-    """
-    now, blinks, before = motion[start : start + CHUNK], [], None
-    past = np.zeros_like(now)
-    if start:
-        past = motion[start - CHUNK : start]
-        # What the chunk before the past one did is unknown here: any of the clock's blinks, or a first chunk's none.
-        earlier = None if rng.random() < 0.15 else [int(rng.choice(CLOCK) + rng.integers(-4, 5))]
-        before = next_blinks(inside(pauses, start - CHUNK), earlier)
-        blinks += before
-    blinks += [CHUNK + frame for frame in next_blinks(inside(pauses, start), before)]
-    window = np.concatenate([past, now])
-    window[:, list(BLINK)] += eyelids(blinks, len(window))[:, None]
+        window[:, CHANNELS] += eyelids([int(rng.integers(STYLE_FRAMES))], STYLE_FRAMES)[:, None]
     return window
 
 
@@ -137,9 +118,8 @@ def draw(
         lesson = lessons[int(rng.integers(len(lessons)))]
         motion = lesson.styled if styled else lesson.neutral
         start = 0 if opening else int(rng.integers(CHUNK, max(CHUNK + 1, lesson.frames)))
-        window = with_blinks(motion, lesson.pauses, start, rng)
-        rows["before"].append(window[:CHUNK])
-        rows["now"].append(window[CHUNK:])
+        rows["before"].append(np.zeros_like(motion[:CHUNK]) if start == 0 else motion[start - CHUNK : start])
+        rows["now"].append(motion[start : start + CHUNK])
         rows["features"].append(lesson.features[2 * start : 2 * (start + CHUNK)])
         rows["style"].append(style_window(motion, lesson.frames, rng))
         if with_mel:

@@ -206,7 +206,10 @@ def losses(heads: Heads, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
 class Trainer:
     """The run: encoder, optimiser, averaged weights, and how far it is."""
 
-    def __init__(self, encoder: MelEncoder, steps: int, rate: float, dropout: float = 0.0) -> None:
+    def __init__(
+        self, encoder: MelEncoder, steps: int, rate: float, dropout: float = 0.0, kept: float = 0.0
+    ) -> None:
+        self.kept = kept  # share of the weights that the run began with in what is written
         self.encoder, self.steps, self.rate, self.step = encoder, steps, rate, 0
         self.stress_head = nn.Linear(encoder.config["WIDTH"], len(STRESS_SIGMAS))  # for training only
         for block in encoder.blocks if dropout else ():  # a hook keeps what only training needs out of the encoder
@@ -217,6 +220,7 @@ class Trainer:
         groups = [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
         self.average = {name: tensor.detach().clone() for name, tensor in encoder.state_dict().items()}
+        self.former = {name: tensor.clone() for name, tensor in self.average.items()}
 
     def learn(self, mel: Tensor, labels: Tensor, stress: Tensor) -> dict[str, float]:
         """One step on what `Batches.next` gives."""
@@ -246,7 +250,9 @@ class Trainer:
     def save(self, folder: Path) -> None:
         """Write the averaged weights for use and everything for going on."""
         averaged = MelEncoder(self.encoder.config)
-        averaged.load_state_dict(self.average)
+        averaged.load_state_dict(
+            {name: tensor.lerp(self.former[name], self.kept) for name, tensor in self.average.items()}
+        )
         save_encoder(averaged, folder / "latest.npz")
         state = {"encoder": self.encoder.state_dict(), "optimiser": self.optimiser.state_dict(),
         "average": self.average, "stress_head": self.stress_head.state_dict(),
@@ -276,6 +282,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--start", type=Path, help="an encoder to begin with instead of random weights")
+    parser.add_argument(
+        "--keep", type=float, default=0.0, help="share of --start's weights in what is written: less is forgotten"
+    )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -288,7 +297,7 @@ def main() -> None:
 
     store = kept_store(options.corpus, options.out / "store.npz")
     encoder = load_encoder(options.start) if options.start else MelEncoder({"WIDTH": options.width})
-    trainer = Trainer(encoder.train(), options.steps, options.rate, options.dropout)
+    trainer = Trainer(encoder.train(), options.steps, options.rate, options.dropout, options.keep)
     trainer.load(options.out)
     batches = Batches(
         store, options.seed + trainer.step
