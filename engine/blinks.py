@@ -10,6 +10,7 @@ itself and the blinks of the chunk before, so nothing waits; torch and numpy sha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ CLOCK = (20, 62, 34, 84, 50, 12, 70, 40, 88, 28)
 """Without a pause a blink near one of these frames is followed, in the next chunk, by one at the next of them."""
 
 
-def pauses(jaw: NDArray[np.floating], talking: bool) -> list[int]:
+def pauses(jaw: NDArray[np.floating[Any]], talking: bool) -> list[int]:
     """Frames at which blinks would suit: LATE frames after the jaw (T,), in radians, has come to rest.
 
     ``talking`` says whether it moved just before; at rest from the start on is no pause.
@@ -70,7 +71,7 @@ def eyelids(blinks: Sequence[int], frames: int) -> Floats:
     for start in blinks:
         if 0 <= start < frames:
             part = lids[start : start + len(LIDS)]
-            np.maximum(part, np.float32(LIDS), out=part)
+            np.maximum(part, np.asarray(LIDS, np.float32), out=part)
     shown = lids[:frames, None]
     return (2 * shown - savitzky_golay(shown, 5, 2) if frames >= 9 else shown)[:, 0]
 

@@ -161,7 +161,8 @@ def average_into(average: Mapping[str, Tensor], module: torch.nn.Module, decay: 
 
 
 def learning_rate(step: int, steps: int, top: float, warm: int = 100) -> float:
-    """Linear warm-up, then a cosine down to 2 % of the top."""
+    """Linear warm-up (of a sixth of a short run), then a cosine down to 2 % of the top."""
+    warm = min(warm, max(1, steps // 6))
     if step < warm:
         return top * (step + 1) / warm
     return top * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(1.0, (step - warm) / max(1, steps - warm)))))
