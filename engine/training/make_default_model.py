@@ -171,7 +171,7 @@ def _generator(given: argparse.Namespace) -> None:
         trainee.hearing = Hearing(encoder)
         if given.start is not None and given.start_encoder is None:
             train_generator.load_into(trainee, given.start)
-    schedule = train_generator.Schedule(given.steps, given.rate, seed=given.seed)
+    schedule = train_generator.Schedule(given.steps, given.rate, seed=given.seed, kept=given.keep)
     train_generator.train(trainee, lessons, schedule, given.build / GENERATOR)
 
 
@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=BUILD, help="folder for the steps' results")
     parser.add_argument("--corpus", type=Path, default=None, help="left out: BUILD/corpus")
     parser.add_argument("--encoder", type=Path, default=None, help="left out: BUILD/mel_encoder/latest.npz")
-    parser.add_argument("--hours", type=float, default=10.0, help="of speech in the corpus")
+    parser.add_argument("--hours", type=float, default=14.0, help="of speech in the corpus")
     parser.add_argument("--encoder-steps", type=int, default=12000)
     parser.add_argument("--codec-steps", type=int, default=1600)
     parser.add_argument("--start", type=Path, default=None, help="go on from this generator")
@@ -273,6 +273,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.2, help="bilabial share that closes the lips")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=1.2e-3)
+    parser.add_argument("--keep", type=float, default=0.0, help="share of --start's weights in the generator written")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     given.corpus = given.corpus or given.build / "corpus"

@@ -239,6 +239,7 @@ class Schedule:
     own_errors_from: float = 0.6
     encoder_share: float = 0.5
     seed: int = 1
+    kept: float = 0.0  # share of the weights at the start in what is written
 
 
 def train(
@@ -256,6 +257,7 @@ def train(
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
     trained = [parameter for part in parts.values() for parameter in part.parameters()]
     average = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
+    former = copy.deepcopy(average)
     began, seen = time.monotonic(), []
     for step in range(schedule.steps):
         for group in optimizer.param_groups:
@@ -275,7 +277,13 @@ def train(
             mean = " ".join(f"{key} {np.mean([entry[key] for entry in seen]):.3f}" for key in seen[0])
             print(f"{step + 1} {mean} {time.monotonic() - began:.0f} s", flush=True)
             seen = []
-            torch.save(average, out)
+            torch.save({name: mixed(average[name], former[name], schedule.kept) for name in average}, out)
+
+
+def mixed(new: dict[str, Tensor], old: dict[str, Tensor], kept: float) -> dict[str, Tensor]:
+    """Tensor by tensor ``kept`` of the old and the rest of the new; tables that training leaves alone stay."""
+    same = {name for name, value in new.items() if torch.equal(value, old[name])}
+    return {name: value if name in same else value.lerp(old[name], kept) for name, value in new.items()}
 
 
 def load_into(trainee: Trainee, path: Path) -> None:
