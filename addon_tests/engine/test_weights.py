@@ -78,7 +78,7 @@ def test_a_saved_model_is_the_same_model(network: Network, model: Path):
     loaded = load_model(model, backend="torch", device="cpu")
     assert loaded.name == "small"
     assert len(loaded.sha256) == 64
-    np.testing.assert_array_equal(next(loaded.chunks(samples)), next(network.chunks(samples)))
+    np.testing.assert_array_equal(next(loaded.network.chunks(samples)), next(network.chunks(samples)))
 
 
 def test_half_precision_files_compute_in_single(network: Network, tmp_path: Path):
