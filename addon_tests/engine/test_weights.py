@@ -134,7 +134,7 @@ def test_folder_as_published(network: Network, tmp_path: Path):
     loaded = load_model(save_folder(network, tmp_path), device="cpu")
     assert loaded.name == "ARTalk_wav2vec"
     assert loaded.device == "cpu"
-    np.testing.assert_array_equal(next(loaded.chunks(samples)), next(network.chunks(samples)))
+    np.testing.assert_array_equal(next(loaded.network.chunks(samples)), next(network.chunks(samples)))
 
 
 def test_tensors_overrule_the_configuration(network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture):
