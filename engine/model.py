@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .assets import DEFAULT_MODEL
+from .blinks import motion_with_blinks, with_blinks, without_blinks
 from .chunking import Floats
 from .device import check_choice, check_precision, choose_device, memory_in_a_sentence, set_threads
 from .errors import EngineError
@@ -47,19 +49,29 @@ class LoadedModel:
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
+    @property
+    def blinks_by_rule(self) -> bool:
+        """Whether the lids are left to `blinks`: models of the default one's kind are trained without them."""
+        return self.network.config.audio_encoder == "mel"
+
     def chunks(self, samples: Floats, style: Floats | None = None, passage: Passage = WHOLE) -> Iterator[Floats]:
         """Samples (N,) at 16 kHz and a style motion (50,106) -> raw motion (100,106) of every 4-second chunk."""
         with memory_in_a_sentence():
-            yield from self.network.chunks(samples, style, passage=passage)
+            if self.blinks_by_rule:
+                unblinking = replace(passage, history=without_blinks(passage.history))
+                yield from with_blinks(self.network.chunks(samples, style, passage=unblinking), passage.history)
+            else:
+                yield from self.network.chunks(samples, style, passage=passage)
 
     def together(self, sounds: Sequence[Floats], style: Floats | None = None) -> list[Floats]:
         """Raw motion (100 * chunks, 106) of every sound; in torch several run side by side."""
         if isinstance(self.network, PortableNetwork):
-            return [np.concatenate(list(self.network.chunks(sound, style))) for sound in sounds]
+            return [np.concatenate(list(self.chunks(sound, style))) for sound in sounds]
         from .together import motions_together
 
         with memory_in_a_sentence():
-            return motions_together(self.network, sounds, style)
+            motions = motions_together(self.network, sounds, style)
+        return [motion_with_blinks(motion) for motion in motions] if self.blinks_by_rule else motions
 
 
 def load_model(

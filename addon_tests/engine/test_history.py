@@ -246,7 +246,8 @@ def test_the_worker_makes_a_range(worker: subprocess.Popen[bytes]):  # noqa: F81
     *parts, done = answers(worker, 1)
     (motion,) = (part for part in parts if part.type == protocol.MOTION)
     assert done.fields["status"] == protocol.OK and done.fields["frames"] == 25 and motion.fields["start"] == 60
-    wanted = portable(TINY)(start_frame=60, frames=25, history=past, variation=2)
+    passage = Passage(60, 25, past, 2)
+    wanted = Pipeline(load_model(TINY)).generate(SOUND, raw=True, passage=passage)
     np.testing.assert_allclose(np.frombuffer(motion.arrays["motion"].data, "<f4").reshape(-1, 106), wanted, atol=1e-5)
     for name, value in (("frames", 2.5), ("variation", True), ("start_frame", "1"), ("strength", "1")):
         ask(worker, Message(protocol.GENERATE, 2, {**fields, name: value}, arrays))

@@ -78,7 +78,7 @@ def test_a_saved_model_is_the_same_model(network: Network, model: Path):
     loaded = load_model(model, backend="torch", device="cpu")
     assert loaded.name == "small"
     assert len(loaded.sha256) == 64
-    np.testing.assert_array_equal(next(loaded.chunks(samples)), next(network.chunks(samples)))
+    np.testing.assert_array_equal(next(loaded.network.chunks(samples)), next(network.chunks(samples)))
 
 
 def test_half_precision_files_compute_in_single(network: Network, tmp_path: Path):
@@ -134,7 +134,7 @@ def test_folder_as_published(network: Network, tmp_path: Path):
     loaded = load_model(save_folder(network, tmp_path), device="cpu")
     assert loaded.name == "ARTalk_wav2vec"
     assert loaded.device == "cpu"
-    np.testing.assert_array_equal(next(loaded.chunks(samples)), next(network.chunks(samples)))
+    np.testing.assert_array_equal(next(loaded.network.chunks(samples)), next(network.chunks(samples)))
 
 
 def test_tensors_overrule_the_configuration(network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -103,7 +103,7 @@ class Augmenter:
         return torch.fft.irfft(spectrum, size, dim=1)[:, : power.shape[1]].clamp_min(POWER_FLOOR)
 
     def _noise(self, power: Tensor, level: Tensor) -> Tensor:
-        """Coloured noise 0 to 35 dB under the speech, swelling and fading."""
+        """Coloured noise, 2 dB over to 35 dB under the speech (15 in the middle), swelling and fading."""
         items, frames, bands = power.shape
         colour = torch.exp(self._curve(items, 14.0) * DECIBEL)
         colour = colour / colour.mean(dim=2, keepdim=True)
@@ -112,7 +112,8 @@ class Augmenter:
         # The power of a noise in one window is spread like this; without it the net learns to see
         # through any noise.
         grain = -torch.log(self.uniform(1e-3, 1.0, 2, items, frames, bands)).mean(dim=0)
-        ratio = torch.exp(-self.uniform(0.0, 35.0, items, 1, 1) * DECIBEL)
+        under = torch.minimum(self.uniform(-2.0, 35.0, items, 1, 1), self.uniform(0.0, 45.0, items, 1, 1))
+        ratio = torch.exp(-under * DECIBEL)
         return level * ratio * colour * torch.exp(swell * DECIBEL) * grain
 
     def _babble(self, power: Tensor, level: Tensor) -> Tensor:

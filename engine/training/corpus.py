@@ -21,7 +21,8 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from . import texts
-from .phones import INDEX, LABELS, Phone, tidy
+from .not_speech import not_speech
+from .phones import INDEX, LABELS, SILENCE, Phone, tidy
 from .synthesisers import (
     FESTIVAL_VOICES,
     Espeak,
@@ -31,11 +32,14 @@ from .synthesisers import (
     SynthesisError,
     festival,
 )
+from .voices import badly_recorded, other_speaker
 
 RATE = 16000
-ESPEAK_SHARE, FLITE_SHARE = 0.42, 0.28  # of the hours; the rest is Festival's
+ESPEAK_SHARE, FLITE_SHARE = 0.36, 0.28  # of the hours of speech; the rest is Festival's
+NOT_SPEECH_SHARE = 0.05  # on top of the speech
 SHARD_HOURS = 0.25
-WARPED = 0.7  # share of Flite's and Festival's speech played faster or slower: other heads, other pitches
+CHANGED = 0.8  # share of the speech that becomes another speaker's
+WHISPERED, BREATHY, BADLY_RECORDED = 0.04, 0.3, 0.1
 
 _ESPEAK_LANGUAGES = (
     "en-us", "en-us", "en-us", "en-gb", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "de", "de", "fr",
@@ -71,7 +75,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Shard:
-    """What one process makes: some hours of one synthesiser, or of one of its voices."""
+    """What one process makes: some hours of one synthesiser, of one of its voices, or of no speech at all."""
 
     name: str
     engine: str
@@ -100,13 +104,14 @@ def plan(hours: float, seed: int) -> list[Shard]:
         add(
             "festival", voice, (1.0 - ESPEAK_SHARE - FLITE_SHARE) * weight / weights, f"festival_{voice.name}"
         )
+    add("none", None, NOT_SPEECH_SHARE, "none")
     # The three synthesisers in turn, so that a part of the corpus is already a mixture.
     return sorted(shards, key=lambda shard: (shard.name[-3:], shard.engine == "espeak", shard.name))
 
 
 def finish(speech: Speech, rng: random.Random, warp: float) -> tuple[np.ndarray, list[Phone]] | None:
-    """Warp the speed, resample to 16 kHz and put silence around: samples (N,) int16 and phones; None where it
-    is no use.
+    """Warp the speed, resample to 16 kHz, change the speaker and put silence around: samples (N,) int16 and
+    phones; None where it is no use.
     """
     seconds = len(speech.samples) / speech.rate
     if (
@@ -119,6 +124,7 @@ def finish(speech: Speech, rng: random.Random, warp: float) -> tuple[np.ndarray,
     rate = 50 * round(speech.rate * warp / 50)
     audio = resample_poly(speech.samples.astype(np.float64), RATE, rate)
     scale = speech.rate / rate
+    audio = _changed(audio, rng)
     before, after = (rng.choice((0.0, rng.uniform(0.02, 0.3), rng.uniform(0.1, 0.8))) for _ in range(2))
     lead = int(before * RATE)
     audio = np.pad(audio, (lead, int(after * RATE)))
@@ -127,6 +133,16 @@ def finish(speech: Speech, rng: random.Random, warp: float) -> tuple[np.ndarray,
         (start * scale + lead / RATE, end * scale + lead / RATE, label) for start, end, label in speech.phones
     ]
     return np.round(audio * gain).astype(np.int16), tidy(phones, len(audio) / RATE)
+
+
+def _changed(audio: np.ndarray, rng: random.Random) -> np.ndarray:
+    """The same speech by another speaker, sometimes badly recorded."""
+    noise = np.random.default_rng(rng.getrandbits(32))
+    if rng.random() < CHANGED:
+        whispered = rng.random() < WHISPERED
+        breath = rng.uniform(0.05, 0.5) if rng.random() < BREATHY else 0.0
+        audio = other_speaker(audio, 1.25 ** rng.uniform(-1.0, 1.0), breath, whispered, noise)
+    return badly_recorded(audio, noise) if rng.random() < BADLY_RECORDED else audio
 
 
 def _espeak(shard: Shard, rng: random.Random) -> Iterator[tuple[Speech, str, str, float]]:
@@ -150,10 +166,9 @@ def _flite(shard: Shard, rng: random.Random) -> Iterator[tuple[Speech, str, str,
     own_pitch = {"slt": 170.0, "awb": 120.0, "rms": 100.0, "kal": 100.0, "kal16": 100.0}
     while True:
         voice = rng.choice(("slt", "slt", "awb", "awb", "rms", "rms", "kal", "kal16"))
-        speech = flite.say(
-            texts.text("en", rng), voice, rng.uniform(0.72, 1.3), own_pitch[voice] * rng.uniform(0.75, 1.5)
-        )
-        yield speech, voice, "en", _warp(rng)
+        warp, stretch = _warp(rng)
+        pitch = own_pitch[voice] * rng.uniform(0.75, 1.5)
+        yield flite.say(texts.text("en", rng), voice, stretch, pitch), voice, "en", warp
 
 
 def _festival(shard: Shard, rng: random.Random) -> Iterator[tuple[Speech, str, str, float]]:
@@ -161,13 +176,27 @@ def _festival(shard: Shard, rng: random.Random) -> Iterator[tuple[Speech, str, s
     assert voice is not None
     for _ in range(40):
         said = [texts.text(voice.language, rng) for _ in range(40)]
-        stretches = [rng.uniform(0.75, 1.25) for _ in said]
-        for speech in festival(voice, said, stretches):
-            yield speech, voice.name, voice.language, _warp(rng)
+        warps = [_warp(rng) for _ in said]
+        numbered = festival(voice, said, [stretch for _playing, stretch in warps])
+        for number, speech in numbered:
+            yield speech, voice.name, voice.language, warps[number][0]
 
 
-def _warp(rng: random.Random) -> float:
-    return rng.uniform(0.82, 1.25) if rng.random() < WARPED else 1.0
+def _warp(rng: random.Random) -> tuple[float, float]:
+    """A playing speed (it moves pitch and formants) and the stretch that keeps the pace within 0.7 to 1.4."""
+    warp = 1.0 if rng.random() < 0.2 else 1.5 ** rng.triangular(-0.8, 1.0, 0.1)
+    return warp, warp * rng.uniform(0.72, 1.3)
+
+
+def _not_speech(shard: Shard, path: Path) -> str:
+    """A shard of sounds without a speaker."""
+    noise = np.random.default_rng(shard.seed)
+    made = []
+    for _ in range(max(1, round(shard.hours * 3600.0 / 6.0))):
+        samples = not_speech(6.0, noise)
+        made.append(Utterance(samples, [(0.0, len(samples) / RATE, SILENCE)], "none", "none", "none"))
+    save_shard(made, path)
+    return f"{shard.name}: {len(made)} sounds"
 
 
 def make_shard(shard: Shard, folder: Path) -> str:
@@ -175,6 +204,8 @@ def make_shard(shard: Shard, folder: Path) -> str:
     path = folder / f"{shard.name}.npz"
     if path.exists():
         return f"{shard.name}: kept"
+    if shard.engine == "none":
+        return _not_speech(shard, path)
     rng = random.Random(shard.seed)
     maker = {"espeak": _espeak, "flite": _flite, "festival": _festival}[shard.engine]
     made: list[Utterance] = []

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from ..mel import FEATURE_FLOOR
 from . import prosody as prosody_module
 from .phone_strings import random_phones
 from .phones import LABELS, SILENCE
 from .prosody import Prosody
-from .teacher import LipGains, motion_from_activations, random_style
+from .styles import random_style
+from .teacher import CHANNELS, LipGains, motion_from_activations
 from .visemes import GRID, activations, lip_targets
 
 if TYPE_CHECKING:
@@ -32,14 +34,15 @@ FEATURES_PER_FRAME = 2
 UTTERANCE_SAMPLES = 1280
 """Utterances are filled with zeros to a multiple of this (two motion frames), so that all rates stay in step.
 """
+LONG_SILENCE = 0.5  # s
 _SPREADS = (0.012, 0.045, 0.15)
 
 
 @dataclass
 class Lesson:
-    """``features`` (2 * (T + 100), D) float16, ``neutral`` and ``styled`` (T + 100, 106) float32 raw motion,
-    ``mel`` (4 * (T + 100), 80) float16 where there is sound; the last 100 of the frames are the silence after
-    the end.
+    """``features`` (2 * (T + 100), D) float16, ``neutral`` and ``styled`` (T + 100, 106) float32 raw motion
+    without blinks, ``mel`` (4 * (T + 100), 80) float16 where there is sound; the last 100 of the frames are the
+    silence after the end.
     """
 
     features: np.ndarray
@@ -77,7 +80,8 @@ def imagined_lesson(seed: int, seconds: float, width: int, gains: LipGains) -> L
     total = seconds + CHUNK / 25
     neutral = motion_from_activations(active, heard, total, None, gains)
     styled = motion_from_activations(active, heard, total, random_style(rng), gains)
-    return Lesson(imagined_features(active, heard, width).astype(np.float16), neutral, styled)
+    features = imagined_features(active, heard, width).astype(np.float16)
+    return Lesson(features, neutral, styled)
 
 
 def grouped(utterances: Iterable[Utterance], seconds: float) -> Iterator[list[Utterance]]:
@@ -143,6 +147,18 @@ def heard(group: list[Utterance], mel: np.ndarray) -> Heard:
     return Heard(mel.astype(np.float16), group_prosody(sounds, samples), phones, seconds)
 
 
+def silent_lesson(encoder: MelEncoder, seconds: float) -> Lesson:
+    """Nothing but silence, in which the face rests."""
+    import torch
+
+    frames = round((seconds + CHUNK / 25) * 25)
+    mel = np.full((4 * frames, 80), FEATURE_FLOOR, np.float32)
+    with torch.inference_mode():
+        features = encoder(torch.from_numpy(mel)[None])[0].numpy()
+    rest = np.zeros((frames, CHANNELS), np.float32)
+    return Lesson(features.astype(np.float16), rest, rest, mel.astype(np.float16))
+
+
 def heard_lesson(
     sound: Heard, encoder: MelEncoder, gains: LipGains, seed: int, trust: float, threshold: float
 ) -> Lesson:
@@ -162,6 +178,11 @@ def heard_lesson(
     active = heard_activations(posterior, samples)
     if trust < 1:
         active = (1 - trust) * activations(sound.phones, samples, LABELS) + trust * active
+    # Where nobody speaks for long the face rests, whatever was heard.
+    for start, end, label in sound.phones:
+        if label == SILENCE and end - start > LONG_SILENCE:
+            middle = slice(round((start + 0.1) * GRID), round((end - 0.1) * GRID))
+            active[middle] = np.eye(len(LABELS))[LABELS.index(SILENCE)]
     neutral = motion_from_activations(active, sound.prosody, total, None, gains, threshold)
     style = random_style(np.random.default_rng(seed))
     styled = motion_from_activations(active, sound.prosody, total, style, gains, threshold)

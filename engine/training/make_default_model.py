@@ -4,7 +4,7 @@
     python -m engine.training.make_default_model                     # everything: some hours on two cores
     python -m engine.training.make_default_model --from generator    # that step and all after it, again
 
-The steps: corpus, encoder, codec, imagined (pre-training without sound), sounds, lessons, generator, pack.
+The steps: corpus, encoder, codec, imagined (pre-training without sound), sounds, lessons, generator, pack, styles.
 Each step leaves its result in build/, and a step whose result is there is not repeated unless --from names it
 or one before. Needs torch, scipy and the free speech synthesisers that engine.training.corpus names.
 """
@@ -38,6 +38,8 @@ CODEC, IMAGINED, GENERATOR = "codec.pt", "generator_imagined.pt", "generator.pt"
 SOUNDS, LESSONS = "sounds.pkl", "lessons.pkl"
 FITTED = 80
 """Lessons that fit one kind of features to another."""
+SILENT_SHARE = 0.03
+"""Lessons of silence for each lesson of speech."""
 
 
 def imagined_lessons(count: int, seed: int, width: int) -> list[Lesson]:
@@ -146,6 +148,8 @@ def _lessons(given: argparse.Namespace) -> None:
         )
         for index, sound in enumerate(pickle.loads((given.build / SOUNDS).read_bytes()))
     ]
+    silent = lesson_module.silent_lesson(encoder, 30.0)
+    made += [silent] * round(SILENT_SHARE * len(made))
     (given.build / LESSONS).write_bytes(pickle.dumps(made))
     print(f"{len(made)} lessons, {sum(lesson.frames for lesson in made) / 1500:.0f} minutes")
 
@@ -167,7 +171,7 @@ def _generator(given: argparse.Namespace) -> None:
         trainee.hearing = Hearing(encoder)
         if given.start is not None and given.start_encoder is None:
             train_generator.load_into(trainee, given.start)
-    schedule = train_generator.Schedule(given.steps, given.rate, seed=given.seed)
+    schedule = train_generator.Schedule(given.steps, given.rate, seed=given.seed, kept=given.keep)
     train_generator.train(trainee, lessons, schedule, given.build / GENERATOR)
 
 
@@ -208,6 +212,10 @@ def _pack(given: argparse.Namespace) -> None:
     pack(given.build / CODEC, given.build / GENERATOR, given.encoder, given.out)
 
 
+def _styles(given: argparse.Namespace) -> None:
+    _call("make_styles", "--model", str(given.out), "--out", str(given.out.parent))
+
+
 STEPS: dict[str, tuple[str | None, Callable[[argparse.Namespace], None]]] = {
     "corpus": (None, _corpus),
     "encoder": (None, _encoder),
@@ -217,6 +225,7 @@ STEPS: dict[str, tuple[str | None, Callable[[argparse.Namespace], None]]] = {
     "lessons": (LESSONS, _lessons),
     "generator": (GENERATOR, _generator),
     "pack": (None, _pack),
+    "styles": (None, _styles),
 }
 """The steps in order: the file in BUILD that says that a step is done (None: decided in `is_done`), and its
 doing.
@@ -225,7 +234,7 @@ doing.
 
 def is_done(name: str, given: argparse.Namespace) -> bool:
     """Whether a step's result is there."""
-    if name == "pack":
+    if name in ("pack", "styles"):
         return False
     file = STEPS[name][0]
     return (
@@ -239,12 +248,12 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--from", dest="first", choices=STEPS, help="repeat this step and all after it")
-    parser.add_argument("--until", choices=STEPS, default="pack", help="stop after this step")
+    parser.add_argument("--until", choices=STEPS, default="styles", help="stop after this step")
     parser.add_argument("--out", type=Path, default=MODEL_FILE)
     parser.add_argument("--build", type=Path, default=BUILD, help="folder for the steps' results")
     parser.add_argument("--corpus", type=Path, default=None, help="left out: BUILD/corpus")
     parser.add_argument("--encoder", type=Path, default=None, help="left out: BUILD/mel_encoder/latest.npz")
-    parser.add_argument("--hours", type=float, default=10.0, help="of speech in the corpus")
+    parser.add_argument("--hours", type=float, default=14.0, help="of speech in the corpus")
     parser.add_argument("--encoder-steps", type=int, default=12000)
     parser.add_argument("--codec-steps", type=int, default=1600)
     parser.add_argument("--start", type=Path, default=None, help="go on from this generator")
@@ -264,6 +273,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.2, help="bilabial share that closes the lips")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=1.2e-3)
+    parser.add_argument("--keep", type=float, default=0.0, help="share of --start's weights in the generator written")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     given.corpus = given.corpus or given.build / "corpus"

@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 
 from .phones import BILABIALS, CONSONANTS, SILENCE, VOWELS
-from .teacher import LipGains, motion_from_phones, random_style
+from .styles import random_style
+from .teacher import LipGains, motion_from_phones
 
 
 def random_phones(rng: np.random.Generator, seconds: float) -> list[tuple[float, float, str]]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be heard of emphasis: loudness and pitch of an utterance, and the events that follow from them.
+"""What can be heard of emphasis: loudness and pitch of an utterance.
 
-Stress drives openness, brows and nods; pauses and stresses time the blinks. Everything here is a function of
+Stress drives openness, brows and nods. Everything here is a function of
 the sound, so that a deterministic model that hears the sound can learn it. numpy and scipy only.
 """
 
@@ -99,26 +99,3 @@ def stress(prosody: Prosody, speech: np.ndarray, opening: np.ndarray) -> np.ndar
         (gaussian_filter1d(opening, 0.09 * GRID) - gaussian_filter1d(opening, 0.7 * GRID)) / 0.2, -1, 1
     )
     return ((0.5 * loud + 0.6 * wide) * speech).astype(np.float32)
-
-
-def blink_times(speech: np.ndarray, opening: np.ndarray, apart: float = 2.2) -> list[float]:
-    """Seconds of the blinks' closing, about 15 a minute of speech, from what can be heard near them alone.
-
-    Candidates are the ends of phrases (0.12 s into a pause, always stronger) and the widest openings of the
-    mouth; one that has a stronger one within ``apart`` seconds is left out. No blink depends on the one
-    before, so that a model that hears the candidates knows the answer.
-    """
-    talking = gaussian_filter1d(speech.astype(np.float32), 0.05 * GRID) > 0.5
-    ends = np.flatnonzero(talking[:-1] & ~talking[1:]) + int(0.12 * GRID)
-    wide = gaussian_filter1d(opening, 0.09 * GRID)
-    inner = wide[1:-1]
-    peaks = np.flatnonzero((inner > 0.25) & (inner >= wide[:-2]) & (inner > wide[2:])) + 1
-    around = gaussian_filter1d(speech.astype(np.float32), 0.6 * GRID)
-    candidates = [(1.0 + float(around[i]), int(i)) for i in ends if i < len(speech)]
-    candidates += [(float(wide[i]), int(i)) for i in peaks]
-    kept: list[int] = []
-    for strength, sample in candidates:
-        near = (other > strength for other, place in candidates if abs(place - sample) < apart * GRID)
-        if not any(near):
-            kept.append(sample)
-    return sorted(sample / GRID for sample in kept if sample > 0.1 * GRID)

@@ -284,8 +284,8 @@ _FESTIVAL_SCRIPT = """(voice_{voice})
 """
 
 
-def festival(voice: FestivalVoice, texts: list[str], stretches: list[float]) -> Iterator[Speech]:
-    """Speak texts with one voice; those that it cannot speak are left out."""
+def festival(voice: FestivalVoice, texts: list[str], stretches: list[float]) -> Iterator[tuple[int, Speech]]:
+    """Speak texts with one voice, each with its number; those that it cannot speak are left out."""
     with tempfile.TemporaryDirectory() as folder:
         lines = [_FESTIVAL_SCRIPT.format(voice=voice.name, folder=folder).encode()]
         for number, (text, stretch) in enumerate(zip(texts, stretches, strict=True)):
@@ -308,4 +308,4 @@ def festival(voice: FestivalVoice, texts: list[str], stretches: list[float]) -> 
                 if not line.startswith("#")
             ]
             segments = [(float(row[0]), row[2]) for row in rows if len(row) >= 3]
-            yield labelled_segments(samples.astype(np.int16), rate, segments, voice.language)
+            yield number, labelled_segments(samples.astype(np.int16), rate, segments, voice.language)

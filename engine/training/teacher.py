@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from ..blinks import motion_with_blinks
 from ..smoothing import savitzky_golay
 from . import prosody as prosody_module
 from .phones import LABELS
 from .prosody import Prosody
+from .styles import Style
 from .visemes import GRID, LipTargets, activations, lip_targets
 
 FPS = 25.0
@@ -31,7 +33,6 @@ EMPHASIS = 0.10
 """How much further a fully stressed moment opens."""
 OPENNESS = 0.46
 """Aperture of a stressed open vowel, in units of the jaw's rotation alone (1 = jawOpen 1)."""
-BLINK = (0, 7)
 CLOSE, FUNNEL, PUCKER = 18, 19, 20
 SMILE, STRETCH, ROLL_LOWER, ROLL_UPPER = (23, 24), (29, 30), 31, 32
 PRESS, DOWN, UP = (35, 36), (37, 38), (39, 40)
@@ -62,30 +63,6 @@ class LipGains:
         for channel, gain in self.channels:
             total = total + gain * motion[:, channel]
         return total * self.unit
-
-
-@dataclass(frozen=True)
-class Style:
-    """How somebody talks. The default is the neutral style, which a model gives without a style."""
-
-    openness: float = 1.0
-    smile: float = 0.0
-    brows: float = 1.0
-    brow_offset: float = 0.0
-    head: float = 1.0
-    squint: float = 0.0
-
-
-def random_style(rng: np.random.Generator) -> Style:
-    """A plausible speaker."""
-    return Style(
-        openness=float(rng.uniform(0.72, 1.25)),
-        smile=float(rng.choice([0.0, rng.uniform(-0.12, 0.35)])),
-        brows=float(rng.uniform(0.2, 2.0)),
-        brow_offset=float(rng.choice([0.0, rng.uniform(-0.35, 0.3)])),
-        head=float(rng.uniform(0.2, 2.2)),
-        squint=float(rng.choice([0.0, rng.uniform(0.0, 0.25)])),
-    )
 
 
 def frame_count(seconds: float) -> int:
@@ -139,23 +116,15 @@ def _mouth(
     return motion
 
 
-def _eyes_and_brows(motion: np.ndarray, targets: LipTargets, emphasis: np.ndarray, style: Style) -> None:
-    """Blinks and brows, written into ``motion``."""
+def _brows(motion: np.ndarray, emphasis: np.ndarray, style: Style) -> None:
+    """Brows and lids without the blinks, written into ``motion``."""
     frames = len(motion)
-    time = np.arange(frames) / FPS
-    blink = np.zeros(frames)
-    for start in prosody_module.blink_times(targets.speech, targets.open):
-        rise = (time - start) / 0.10
-        fall = (start + 0.34 - time) / 0.20
-        blink = np.maximum(blink, np.clip(np.minimum(rise, fall), 0, 1))
-    blink = blink * blink * (3 - 2 * blink)
-    motion[:, list(BLINK)] = blink[:, None] * (1 - 0.4 * style.squint)
     slow = _sample(gaussian_filter1d(np.maximum(emphasis, 0), 0.12 * GRID), frames)
     fall_back = _sample(gaussian_filter1d(np.maximum(-emphasis, 0), 0.2 * GRID), frames)
-    motion[:, BROW_INNER] = 0.45 * style.brows * slow + max(style.brow_offset, 0) * 0.5
-    motion[:, list(BROW_OUTER)] = (0.35 * style.brows * slow + max(style.brow_offset, 0) * 0.4)[:, None]
+    motion[:, BROW_INNER] = 0.55 * style.brows * slow + max(style.brow_offset, 0) * 0.5
+    motion[:, list(BROW_OUTER)] = (0.42 * style.brows * slow + max(style.brow_offset, 0) * 0.4)[:, None]
     motion[:, list(BROW_DOWN)] = (0.12 * style.brows * fall_back + max(-style.brow_offset, 0))[:, None]
-    motion[:, list(WIDE)] = (0.18 * style.brows * slow)[:, None] * (1 - blink[:, None])
+    motion[:, list(WIDE)] = (0.18 * style.brows * slow)[:, None]
     motion[:, list(SQUINT)] += style.squint + max(style.smile, 0) * 0.4
 
 
@@ -168,7 +137,7 @@ def _head(targets: LipTargets, emphasis: np.ndarray, style: Style, frames: int) 
     slow = gaussian_filter1d(emphasis, 0.45 * GRID)
     phrase = presence - np.clip(gaussian_filter1d(targets.speech, 0.8 * GRID), 0, 1)
     turn = np.stack(
-        [0.08 * quick - 0.03 * phrase, 0.05 * slow + 0.06 * phrase, 0.05 * slow - 0.03 * phrase], 1
+        [0.14 * quick - 0.05 * phrase, 0.09 * slow + 0.10 * phrase, 0.08 * slow - 0.05 * phrase], 1
     )
     turn = gaussian_filter1d(turn * presence[:, None], 0.05 * GRID, axis=0) * style.head
     return np.stack([_sample(turn[:, axis], frames) for axis in range(3)], 1)
@@ -193,13 +162,15 @@ def motion_from_activations(
     labels: Sequence[str] = LABELS,
 ) -> np.ndarray:
     """Phone shares (N, labels) at GRID and prosody -> RAW motion (T,106) float32, as a model should give it.
+
+    Without blinks: those are put in by `engine.blinks`.
     """
     style, gains = style or Style(), gains or LipGains()
     frames = frame_count(seconds)
     targets = lip_targets(active, labels, threshold)
     emphasis = prosody_module.stress(prosody, targets.speech, targets.open)
     motion = _mouth(targets, emphasis, style, frames, gains)
-    _eyes_and_brows(motion, targets, emphasis, style)
+    _brows(motion, emphasis, style)
     motion[:, HEAD] = _head(targets, emphasis, style, frames)
     return before_smoothing(motion).astype(np.float32)
 
@@ -222,7 +193,7 @@ def motion_from_phones(
         heard = prosody_module.imagined(1 - active[:, LABELS.index("sil")], np.random.default_rng(seed))
     else:
         heard = prosody_module.measure(sound, samples)
-    return motion_from_activations(active, heard, seconds, style, gains)
+    return motion_with_blinks(motion_from_activations(active, heard, seconds, style, gains))
 
 
 def head_gains(path: Path) -> LipGains:

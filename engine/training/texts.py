@@ -114,7 +114,8 @@ def pseudo_word(rng: random.Random) -> str:
 
 def minimal_set(rng: random.Random) -> str:
     """The same pseudo-word with one consonant changed again and again: "bami dami gami", in random order."""
-    family = rng.choice(("mn", "mnl", "bdg", "ptk", "bv", "pf", "mbp", "wvb", "nd", "mw", "gb", "kp"))
+    families = "mn mn mnw mnl nmv bdg ptk bv pf mbp wvb nd mw gb kp"
+    family = rng.choice(families.split())
     vowel, other = rng.choice("aeiou"), rng.choice("aeiou")
     tail = rng.choice(("", "", "n", "l", "s")) if rng.random() < 0.5 else rng.choice("tdnlskr") + other
     head = rng.choice(("", "", "a", "e", "i", "o", "u"))
@@ -143,16 +144,16 @@ def in_script(made: str, language: str) -> str:
 
 
 def text(language: str, rng: random.Random) -> str:
-    """One utterance's text: half the time a message, a quarter of the time words, else pseudo-words and
+    """One utterance's text: nearly half the time a message, a quarter of the time words, else pseudo-words and
     minimal sets.
     """
     kind = rng.random()
     sentences, lexicon = messages(language), words(language)
-    if kind < 0.5 and sentences:
+    if kind < 0.46 and sentences:
         return rng.choice(sentences)
-    if kind < 0.76 and lexicon:
+    if kind < 0.7 and lexicon:
         return _punctuated([rng.choice(lexicon) for _ in range(rng.randint(2, 8))], rng)
-    if rng.random() < 0.4:
+    if rng.random() < 0.5:
         return in_script(minimal_set(rng), language)
     return in_script(_punctuated([pseudo_word(rng) for _ in range(rng.randint(2, 7))], rng), language)
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..blinks import CHANNELS, eyelids
 from ..codec import Codec, Quantized, code_features, scale_features
 from ..config import NetworkConfig
 from ..generator import Generator
@@ -27,6 +28,7 @@ from ..mel import FEATURE_FLOOR
 from ..style import StyleEncoder
 from .hearing import MARGIN, Hearing
 from .lessons import CHUNK, Lesson
+from .teacher import JAW
 from .train_codec import aperture_row, average_into, channel_weights, learning_rate, motion_loss, random_flips
 
 STYLE_FRAMES = 50
@@ -89,12 +91,22 @@ def _mel_window(lesson: Lesson, start: int) -> np.ndarray:
     return np.pad(inside, missing, constant_values=FEATURE_FLOOR)
 
 
+def style_window(motion: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
+    """A style motion (50,106): of three random moments the one with most talk, half the time blinking."""
+    places = rng.integers(max(1, frames - STYLE_FRAMES), size=3)
+    best = max(places, key=lambda place: float(motion[place : place + STYLE_FRAMES, JAW].mean()))
+    window = motion[best : best + STYLE_FRAMES].copy()
+    if rng.random() < 0.5:
+        window[:, CHANNELS] += eyelids([int(rng.integers(STYLE_FRAMES))], STYLE_FRAMES)[:, None]
+    return window
+
+
 def draw(
     lessons: Sequence[Lesson],
     batch: int,
     rng: np.random.Generator,
     with_mel: bool = False,
-    styled_share: float = 0.3,
+    styled_share: float = 0.4,
 ) -> Batch:
     """Random chunks of random lessons, any phase; one in six starts a lesson (its history is all zeros)."""
     rows: dict[str, list[np.ndarray]] = {"before": [], "now": [], "features": [], "style": []}
@@ -109,8 +121,7 @@ def draw(
         rows["before"].append(np.zeros_like(motion[:CHUNK]) if start == 0 else motion[start - CHUNK : start])
         rows["now"].append(motion[start : start + CHUNK])
         rows["features"].append(lesson.features[2 * start : 2 * (start + CHUNK)])
-        place = int(rng.integers(max(1, lesson.frames - STYLE_FRAMES)))
-        rows["style"].append(motion[place : place + STYLE_FRAMES])
+        rows["style"].append(style_window(motion, lesson.frames, rng))
         if with_mel:
             rows["mel"].append(_mel_window(lesson, start))
     tensors = {name: torch.from_numpy(np.stack(parts).astype(np.float32)) for name, parts in rows.items()}
@@ -195,7 +206,7 @@ def step_loss(
             code = trainee.codec.quantize(latent, wrong)
     logits = trainee.generator.logits(style, history, scale_features(code.bits, scales), audio).float()
     lips = batch.now @ trainee.row
-    closed = (lips < 0.8) & (batch.now[..., 103] > 0.01)
+    closed = (lips < 0.8) & (batch.now[..., JAW] > 0.01)
     bits, wrong = bit_loss(logits, code.unit, scales, 1.0 + 1.0 * closed.float())
     with torch.autocast("cpu", enabled=False):
         motion = decoded(trainee, logits, past, code)
@@ -228,6 +239,7 @@ class Schedule:
     own_errors_from: float = 0.6
     encoder_share: float = 0.5
     seed: int = 1
+    kept: float = 0.0  # share of the weights at the start in what is written
 
 
 def train(
@@ -245,6 +257,7 @@ def train(
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
     trained = [parameter for part in parts.values() for parameter in part.parameters()]
     average = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
+    former = copy.deepcopy(average)
     began, seen = time.monotonic(), []
     for step in range(schedule.steps):
         for group in optimizer.param_groups:
@@ -264,7 +277,13 @@ def train(
             mean = " ".join(f"{key} {np.mean([entry[key] for entry in seen]):.3f}" for key in seen[0])
             print(f"{step + 1} {mean} {time.monotonic() - began:.0f} s", flush=True)
             seen = []
-            torch.save(average, out)
+            torch.save({name: mixed(average[name], former[name], schedule.kept) for name in average}, out)
+
+
+def mixed(new: dict[str, Tensor], old: dict[str, Tensor], kept: float) -> dict[str, Tensor]:
+    """Tensor by tensor ``kept`` of the old and the rest of the new; tables that training leaves alone stay."""
+    same = {name for name, value in new.items() if torch.equal(value, old[name])}
+    return {name: value if name in same else value.lerp(old[name], kept) for name, value in new.items()}
 
 
 def load_into(trainee: Trainee, path: Path) -> None:

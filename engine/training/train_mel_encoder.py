@@ -3,7 +3,8 @@
 
 `python -m engine.training.train_mel_encoder --corpus build/corpus --out build/mel_encoder --steps 6000`.
 Writes OUT/latest.npz (the averaged weights) and OUT/resume.pt every few minutes and goes on from there when
-started again; OUT/log.txt tells how it goes. Repeatable from its seed unless it was interrupted.
+started again, with another number of steps if so wished; OUT/log.txt tells how it goes. Repeatable from its
+seed unless it was interrupted.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
 from ..mel import HOP, POWER_FLOOR, SAMPLE_RATE, mel_power
 from ..mel_encoder import Heads, MelEncoder, load_encoder, save_encoder
+from . import prosody
 from .augment import Augmenter, warped
-from .corpus import load_corpus
+from .corpus import Utterance, load_corpus
 from .lip_targets import BILABIAL, FEATURE_RATE, OPENING, WIDTH
-from .phones import BILABIALS, INDEX, SILENCE
+from .phones import BILABIALS, INDEX, LABELS, SILENCE
+from .visemes import GRID, activations, lip_targets
 
 ITEMS = 24
 FRAMES = 300  # 3 s
@@ -31,6 +35,9 @@ SOURCE_FRAMES = 400  # enough for the fastest playing
 LABEL_RATE = 200  # per second: half a mel frame
 SMALL_SPEED, SMALL_HEAD = 0.22, 0.20  # log ranges of playing speed and of formants
 CLOSURE_WEIGHT = 4.0
+MISTAKEN = (("M", "N", "NG"), ("B", "D", "G", "V", "W", "DH", "L"), ("P", "T", "K", "F"))
+"""Sounds that are mistaken for one another though only the first of each group closes the lips."""
+STRESS_SIGMAS = (0.07, 0.30)  # s: quick stress moves brows and nods, slow stress turns the head
 SAVE_SECONDS = 150.0
 
 
@@ -40,13 +47,26 @@ class Store:
 
     log_power: np.ndarray  # (all frames, 80) float16
     labels: np.ndarray  # (2 * all frames,) uint8 at LABEL_RATE
+    stress: np.ndarray  # (all frames, 2) float16: prosody.stress, blurred a little and more
     first: np.ndarray  # (utterances + 1,) int64: each utterance's first frame
+
+
+def stress_track(utterance: Utterance, frames: int) -> np.ndarray:
+    """(frames, 2) float16 at 100 per second: how stressed each moment is, which the lessons' teacher acts out."""
+    samples = round(frames * GRID / 100.0) + 1
+    active = activations(utterance.phones, samples, LABELS)
+    targets = lip_targets(active, LABELS)
+    heard = prosody.measure(utterance.samples, samples)
+    value = prosody.stress(heard, targets.speech, targets.open)
+    blurred = [gaussian_filter1d(value, sigma * GRID)[: samples - 1 : int(GRID / 100)] for sigma in STRESS_SIGMAS]
+    return np.stack(blurred, 1).astype(np.float16)
 
 
 def load_store(folder: Path) -> Store:
     """Mel power and labels of every utterance of a corpus."""
     powers: list[np.ndarray] = []
     labels: list[np.ndarray] = []
+    stresses: list[np.ndarray] = []
     for utterance in load_corpus(folder):
         power = mel_power(utterance.samples.astype(np.float32) / 32768.0)
         track = np.full(2 * len(power), INDEX[SILENCE], dtype=np.uint8)
@@ -54,12 +74,27 @@ def load_store(folder: Path) -> Store:
             track[round(start * LABEL_RATE) : round(end * LABEL_RATE)] = INDEX[label]
         powers.append(np.log(np.maximum(power, POWER_FLOOR)).astype(np.float16))
         labels.append(track)
+        stresses.append(stress_track(utterance, len(power)))
     if not powers:
         raise SystemExit(
             f"there is no corpus in {folder}: make one with python -m engine.training.corpus --out {folder}"
         )
     first = np.concatenate([[0], np.cumsum([len(power) for power in powers])])
-    return Store(np.concatenate(powers), np.concatenate(labels), first)
+    return Store(np.concatenate(powers), np.concatenate(labels), np.concatenate(stresses), first)
+
+
+def kept_store(corpus: Path, file: Path) -> Store:
+    """`load_store`, kept in a file, because prosody takes minutes; made again when the corpus has changed."""
+    of = "\n".join(f"{path.name} {path.stat().st_size}" for path in sorted(corpus.glob("*.npz")))
+    if file.exists():
+        with np.load(file, allow_pickle=False) as arrays:
+            if str(arrays["of"]) == of:
+                return Store(arrays["log_power"], arrays["labels"], arrays["stress"], arrays["first"])
+    store = load_store(corpus)
+    partial = file.with_name(file.name + ".part.npz")
+    np.savez(partial, of=np.array(of), **vars(store))
+    partial.replace(file)
+    return store
 
 
 class Batches:
@@ -72,26 +107,28 @@ class Batches:
         lengths = np.diff(store.first)
         self.chance = lengths / lengths.sum()
 
-    def _segment(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Log power (SOURCE_FRAMES, 80) and labels (2 * SOURCE_FRAMES,); a short utterance is said again and
-        again.
+    def _segment(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Log power (SOURCE_FRAMES, 80), labels (2 * SOURCE_FRAMES,) and stress (SOURCE_FRAMES, 2); a short
+        utterance is said again and again.
         """
         first, end = self.store.first[number], self.store.first[number + 1]
         at = first + (self.random.integers(end - first) + np.arange(SOURCE_FRAMES)) % (end - first)
         power = self.store.log_power[at].astype(np.float32)
+        stress = self.store.stress[at].astype(np.float32)
         labels = self.store.labels[(2 * at[:, None] + np.arange(2)).reshape(-1)].copy()
         if self.random.random() < 0.25:  # a pause longer than any synthesiser makes
             start, length = self.random.integers(SOURCE_FRAMES), self.random.integers(20, 200)
             power[start : start + length] = math.log(POWER_FLOOR)
             labels[2 * start : 2 * (start + length)] = INDEX[SILENCE]
-        return power, labels
+            stress[start : start + length] = 0.0
+        return power, labels, stress
 
-    def next(self) -> tuple[Tensor, Tensor]:
-        """Features (ITEMS, FRAMES, 80) and labels (ITEMS, FRAMES // 2) int64 of one step."""
+    def next(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (ITEMS, FRAMES, 80), labels (ITEMS, FRAMES // 2) int64 and stress (ITEMS, FRAMES // 2, 2)."""
         chosen = self.random.choice(len(self.chance), ITEMS, p=self.chance)
-        pairs = [self._segment(number) for number in chosen]
-        power = torch.from_numpy(np.stack([pair[0] for pair in pairs]))
-        labels = torch.from_numpy(np.stack([pair[1] for pair in pairs])).long()
+        parts = [np.stack(part) for part in zip(*(self._segment(number) for number in chosen), strict=True)]
+        power, stress = torch.from_numpy(parts[0]), torch.from_numpy(parts[2])
+        labels = torch.from_numpy(parts[1]).long()
         speed = torch.exp(self.augment.uniform(-SMALL_SPEED, SMALL_SPEED, ITEMS))
         head = torch.exp(self.augment.uniform(-SMALL_HEAD, SMALL_HEAD, ITEMS))
         start = self.augment.uniform(0.0, 1.0, ITEMS) * (SOURCE_FRAMES - 1 - speed * FRAMES)
@@ -103,7 +140,8 @@ class Batches:
         mel_frame = (start[:, None] + speed[:, None] * torch.arange(float(FRAMES))).round().long()
         phone = (labels[:, 1:] != labels[:, :-1]).cumsum(dim=1).gather(1, (2 * mel_frame - 1).clamp_min(0))
         power = self.augment.retuned(warped(power, start, speed, head, FRAMES), phone)
-        return self.augment(power), labels.gather(1, cell)
+        moment = (cell // 2)[..., None].expand(-1, -1, stress.shape[-1])
+        return self.augment(power), labels.gather(1, cell), stress.gather(1, moment)
 
 
 def smooth(track: Tensor, sigma: float) -> Tensor:
@@ -112,6 +150,26 @@ def smooth(track: Tensor, sigma: float) -> Tensor:
     kernel = torch.exp(-0.5 * x * x)
     kernel = (kernel / kernel.sum())[None, None]
     return nn.functional.conv1d(nn.functional.pad(track[:, None], (6, 6), mode="replicate"), kernel)[:, 0]
+
+
+def confusion(phones: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy within each group of MISTAKEN sounds alone: how well the lips are told from the tongue.
+
+    Phone logits (B, T, 36), labels (B, T).
+    """
+    total = phones.new_zeros(())
+    for group in MISTAKEN:
+        members = torch.tensor([INDEX[label] for label in group])
+        inside = torch.isin(labels, members)
+        if not bool(inside.any()):
+            continue
+        logits = phones[inside][:, members]
+        shut = logits[:, 0] - logits[:, 1:].logsumexp(dim=1)
+        target = (labels[inside] == members[0]).float()
+        # The two sides weigh the same, however often each is said.
+        weight = torch.where(target > 0, 0.5 / target.mean().clamp_min(0.02), 0.5 / (1 - target.mean()).clamp_min(0.02))
+        total = total + nn.functional.binary_cross_entropy_with_logits(shut, target, weight)
+    return total
 
 
 def losses(heads: Heads, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -131,14 +189,15 @@ def losses(heads: Heads, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
     logs = heads.phones.log_softmax(dim=-1)
     share = logs[..., picked].logsumexp(dim=-1).clamp(max=-1e-4)
     against = -(closure * share + (1.0 - closure) * torch.log1p(-share.exp())).mean()
-    total = phone + 2.0 * lips + 0.5 * shut + against
+    mistaken = confusion(heads.phones, labels)
+    total = phone + 2.0 * lips + 0.5 * shut + against + 0.15 * mistaken
     with torch.no_grad():
         right = (heads.phones.argmax(dim=-1) == labels).float()
         sounding = labels != INDEX[SILENCE]
         found = share.exp()[closure > 0].mean() if bool((closure > 0).any()) else torch.zeros(())
     numbers = {
         "loss": total.item(), "phone": phone.item(), "lips": lips.item(), "shut": shut.item(),
-        "bilabial": against.item(),
+        "bilabial": against.item(), "mistaken": mistaken.item(),
         "right": right[sounding].mean().item(), "found": found.item(),
     }  # fmt: skip
     return total, numbers
@@ -147,28 +206,37 @@ def losses(heads: Heads, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
 class Trainer:
     """The run: encoder, optimiser, averaged weights, and how far it is."""
 
-    def __init__(self, encoder: MelEncoder, steps: int, rate: float, dropout: float = 0.0) -> None:
+    def __init__(
+        self, encoder: MelEncoder, steps: int, rate: float, dropout: float = 0.0, kept: float = 0.0
+    ) -> None:
+        self.kept = kept  # share of the weights that the run began with in what is written
         self.encoder, self.steps, self.rate, self.step = encoder, steps, rate, 0
-        for (
-            block
-        ) in encoder.blocks:  # a hook, so that the encoder itself stays free of what only training needs
+        self.stress_head = nn.Linear(encoder.config["WIDTH"], len(STRESS_SIGMAS))  # for training only
+        for block in encoder.blocks if dropout else ():  # a hook keeps what only training needs out of the encoder
             block.fall.register_forward_hook(lambda _m, _i, made: nn.functional.dropout(made, dropout))
         plain = [p for n, p in encoder.named_parameters() if p.ndim < 2]
         decayed = [p for n, p in encoder.named_parameters() if p.ndim >= 2]
+        plain += list(self.stress_head.parameters())
         groups = [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
         self.average = {name: tensor.detach().clone() for name, tensor in encoder.state_dict().items()}
+        self.former = {name: tensor.clone() for name, tensor in self.average.items()}
 
-    def learn(self, features: Tensor, labels: Tensor) -> dict[str, float]:
-        """One step."""
+    def learn(self, mel: Tensor, labels: Tensor, stress: Tensor) -> dict[str, float]:
+        """One step on what `Batches.next` gives."""
         warm = min(1.0, (self.step + 1) / 200.0)
         for group in self.optimiser.param_groups:
             group["lr"] = (
                 self.rate * warm * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * self.step / self.steps)))
             )
         with torch.autocast("cpu", torch.bfloat16):
-            heads = self.encoder.heads(self.encoder(features))
+            features = self.encoder(mel)
+            heads = self.encoder.heads(features)
+            felt = self.stress_head(features)
         total, numbers = losses(heads, labels)
+        missed = (felt.float() - stress).square().mean() / 0.04  # against the variance of stress, about
+        numbers["stress"] = missed.item()
+        total = total + 0.3 * missed
         self.optimiser.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
@@ -182,10 +250,12 @@ class Trainer:
     def save(self, folder: Path) -> None:
         """Write the averaged weights for use and everything for going on."""
         averaged = MelEncoder(self.encoder.config)
-        averaged.load_state_dict(self.average)
+        averaged.load_state_dict(
+            {name: tensor.lerp(self.former[name], self.kept) for name, tensor in self.average.items()}
+        )
         save_encoder(averaged, folder / "latest.npz")
         state = {"encoder": self.encoder.state_dict(), "optimiser": self.optimiser.state_dict(),
-        "average": self.average,
+        "average": self.average, "stress_head": self.stress_head.state_dict(),
                  "step": self.step}  # fmt: skip
         torch.save(state, folder / "resume.pt.part")
         (folder / "resume.pt.part").replace(folder / "resume.pt")
@@ -197,6 +267,7 @@ class Trainer:
             state = torch.load(path, weights_only=True)
             self.encoder.load_state_dict(state["encoder"])
             self.optimiser.load_state_dict(state["optimiser"])
+            self.stress_head.load_state_dict(state["stress_head"])
             self.average, self.step = state["average"], state["step"]
 
 
@@ -211,6 +282,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--start", type=Path, help="an encoder to begin with instead of random weights")
+    parser.add_argument(
+        "--keep", type=float, default=0.0, help="share of --start's weights in what is written: less is forgotten"
+    )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -221,9 +295,9 @@ def main() -> None:
     def tell(line: str) -> None:
         print(line, file=log, flush=True)
 
-    store = load_store(options.corpus)
+    store = kept_store(options.corpus, options.out / "store.npz")
     encoder = load_encoder(options.start) if options.start else MelEncoder({"WIDTH": options.width})
-    trainer = Trainer(encoder.train(), options.steps, options.rate, options.dropout)
+    trainer = Trainer(encoder.train(), options.steps, options.rate, options.dropout, options.keep)
     trainer.load(options.out)
     batches = Batches(
         store, options.seed + trainer.step
