@@ -20,8 +20,11 @@ from .landmarks import landmarks
 from .mouth_shapes import OPEN, MouthStage, mouth_shapes
 from .opening import close_fields, opened
 from .parts import COLOURS, MATERIALS
+from .paint import paint
 from .primitives import Array
+from .raster import png
 from .rig import PARENTS, joint_regressor, skin_weights
+from .unwrap import unwrap
 
 NAMES = [
     "eyeBlinkLeft",
@@ -111,7 +114,10 @@ def arrays() -> dict[str, np.ndarray]:
     triangles = np.stack([head.quads[:, [0, 1, 2]], head.quads[:, [0, 2, 3]]], 1).reshape(-1, 3)
     faces, bary = landmarks(head, triangles)
     shapedirs = np.concatenate([rounded(identity), rounded(expression)], axis=2)
+    uv, corners = unwrap(head)
     return {
+        "vt": uv.astype(np.float32),
+        "ft": corners[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3).astype(np.int32),
         "v_template": (head.points / 1000.0).astype(np.float32),
         "f": triangles.astype(np.int32),
         "f_quads": head.quads.astype(np.int32),
@@ -127,6 +133,12 @@ def arrays() -> dict[str, np.ndarray]:
         "material_names": np.array(MATERIALS),
         "material_colors": np.array([COLOURS[name] for name in MATERIALS], np.float32),
     }
+
+
+def texture() -> bytes:
+    """The colour texture as the bytes of a PNG."""
+    head = make_head()
+    return png(paint(head, *unwrap(head)))
 
 
 def write(path: Path, content: dict[str, np.ndarray]) -> None:
