@@ -20,13 +20,14 @@ def _strokes() -> tuple[Array, Array]:
     upper, lower = brow_edges()
     at = np.linspace(0, 1, len(upper))
     high, low = CubicSpline(at, upper), CubicSpline(at, lower)
-    u = rng.uniform(0.0, 0.97, HAIRS) ** 0.92
+    u = rng.uniform(0.0, 0.985, HAIRS)
+    u = np.where(u < 0.14, 0.14 * (u / 0.14) ** 0.55, u) - 0.02
     across = rng.uniform(0.04, 0.96, HAIRS)
-    narrow = 0.5 + (across - 0.5) * (0.72 + 0.28 * smoothstep(u, 0.0, 0.12))
+    narrow = 0.44 + (across - 0.5) * (0.5 + 0.5 * smoothstep(u, -0.02, 0.2))
     root = low(u) + (high(u) - low(u)) * narrow[:, None]
     tangent = 0.5 * (high(u, 1) + low(u, 1))
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    lean = np.radians(np.interp(u, [0, 0.12, 0.35, 1.0], [74, 52, 26, 6])) - np.radians(30) * (across - 0.35)
+    lean = np.radians(np.interp(u, [0, 0.12, 0.35, 1.0], [70, 50, 24, 4])) - np.radians(30) * (across - 0.35)
     lean += rng.normal(0, 0.10, HAIRS)
     c, s = np.cos(lean), np.sin(lean)
     way = np.column_stack([c * tangent[:, 0] - s * tangent[:, 1], s * tangent[:, 0] + c * tangent[:, 1]])

@@ -17,7 +17,7 @@ from .eye_shapes import EyeStage, eye_shapes
 from .fields import Solver
 from .identity import identity_directions
 from .landmarks import landmarks
-from .mouth_shapes import OPEN, MouthStage, mouth_shapes
+from .mouth_shapes import OPEN, MouthStage, mouth_shapes, tongue_out
 from .opening import close_fields, opened
 from .parts import COLOURS, MATERIALS
 from .paint import paint
@@ -90,6 +90,7 @@ def expressions(head: Head, solver: Solver, jaw: Array) -> tuple[Array, Array]:
     shapes = mouth_shapes(stage, jaw) | eye_shapes(EyeStage(head, solver))
     shapes["mouthClose"], posedirs = close_fields(stage, jaw)
     shapes["jawOpen"] = opened(head.points, jaw, posedirs, OPEN) - head.points
+    shapes["tongueOut"] = tongue_out(head, shapes["jawOpen"])
     out = np.zeros((len(head.points), 3, len(NAMES) + CORRECTIVES))
     for k, name in enumerate(NAMES):
         out[:, :, k] = shapes.pop(name)

@@ -223,7 +223,7 @@ def smile_fold(head: Head) -> Array:
     side = away @ np.array([0.85, 0.50, 0.15])
     along = np.sin(np.pi * np.clip(0.12 + 0.8 * part[near], 0, 1)) ** 0.7
     off = np.sqrt(((away**2).sum(1) - side**2).clip(0))
-    depth = 2.8 * np.exp(-(((side - 4.5) / 4.0) ** 2)) - 2.2 * np.exp(-(((side + 0.3) / 2.2) ** 2))
+    depth = 3.4 * np.exp(-(((side - 5.0) / 4.4) ** 2)) - 2.6 * np.exp(-(((side + 0.2) / 2.3) ** 2))
     amount = depth * along * np.exp(-((off / 6.0) ** 2))
     skin = np.zeros(len(p), bool)
     skin[head.tables["skin"]] = skin[head.mirror[head.tables["skin"]]] = True
@@ -233,10 +233,30 @@ def smile_fold(head: Head) -> Array:
     return symmetric(head, out)
 
 
+# middle and reach of the puffed cheek, left half, mm, and how far it swells
+CHEEK = ((45.0, -56.0, 62.0), (20.0, 16.0, 20.0), 9.0)
+
+
+def swelling(head: Head, where: tuple[tuple[float, float, float], tuple[float, float, float], float]) -> Array:
+    """A round swelling of the skin outside the lips along its normal, both sides; (V,3)."""
+    centre, reach, height = where
+    p = np.abs(head.points) * [1, 0, 0] + head.points * [0, 1, 1]
+    amount = height * np.exp(-0.5 * (((p - centre) / np.asarray(reach)) ** 2).sum(1))
+    skin = np.zeros(len(p))
+    skin[head.tables["skin"]] = 1.0
+    skin[head.tables["ear"]] = 0.0
+    for ring in range(9):  # nothing on the lips, all of it from the fifth ring outside them
+        skin[head.tables["mouth"][ring]] = smoothstep(float(ring), 3.5, 8.5)
+    skin = np.maximum(skin, skin[head.mirror])
+    normal = (p - [0, -50, 20]) / np.linalg.norm(p - [0, -50, 20], axis=1, keepdims=True)
+    normal[:, 0] *= np.sign(head.points[:, 0])
+    return symmetric(head, (amount * skin)[:, None] * normal)
+
+
 def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
     """All shapes of mouth, jaw and cheeks but jawOpen and mouthClose; `jaw` are the jaw weights (V,)."""
     head = stage.head
-    cheek, puff, chin = (37, -40, 74), (44, -58, 66), (0, -97, 92)
+    cheek, chin = (37, -40, 74), (0, -97, 92)
     pairs = {
         "mouthSmile": stage.solve(_smile, [(cheek, 7, (1.8, 3.6, 2.0)), ((44, -26, 70), 5, (0.8, 1.8, 1.0))]),
         "mouthFrown": stage.solve(_frown, [((34, -84, 74), 4, (0.4, -2.2, 0.0))]),
@@ -256,12 +276,8 @@ def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
         "mouthShrugUpper": stage.solve(_shrug_upper),
         "cheekPuff": stage.solve(
             _puff,
-            [
-                (puff, 7, (6.5, 0.0, 5.5)),
-                ((30, -52, 85), 3, (2.6, 0.6, 4.2)),
-                ((36, -80, 72), 3, (3.0, -0.6, 3.4)),
-            ],
-        ),
+        )
+        + swelling(head, CHEEK),
     }
     pairs["mouthSmile"] += smile_fold(head)
     for name, field in pairs.items():
@@ -269,7 +285,6 @@ def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
     sideways = stage.solve(_constant(6.5, 0, 0), [(chin, 8, (1.5, 0, 0))], mirrored=False)
     out["mouthLeft"], out["mouthRight"] = sideways, sideways[head.mirror] * [-1, 1, 1]
     out |= jaw_slides(stage, jaw)
-    out["tongueOut"] = tongue_out(head)
     return out
 
 
@@ -298,13 +313,28 @@ def jaw_slides(stage: MouthStage, jaw: Array) -> dict[str, Array]:
     }
 
 
-def tongue_out(head: Head) -> Array:
-    """The tongue slides forward and up a little; the lips stay, so it asks for an open mouth."""
+# tongueOut: the middle of the tongue's rows, z, y and half width, mm: between the teeth, over the lower lip, down
+TONGUE_AT = np.array([0, 0.3, 0.5, 0.62, 0.70, 0.76, 0.80, 0.84, 0.90, 1.0])
+TONGUE_OUT = np.array(
+    [(46, -80, 15), (66, -72, 16.5), (86, -70.9, 14.5), (101, -71.0, 13.5), (110, -73.6, 12), (115, -77.2, 9.5),
+     (116, -79.6, 7), (114, -80.4, 8), (106, -77.8, 10), (90, -76.0, 12)], float
+)  # fmt: skip
+TONGUE_JAW = 0.30  # of jawOpen goes with it, or the teeth would be in its way
+
+
+def tongue_out(head: Head, opened: Array) -> Array:
+    """The tongue comes out between the teeth over the lower lip; `opened` is the field of jawOpen (V,3)."""
     index = head.tables["tongue"]
-    rows = np.linspace(0, 1, len(index))[:, None]
-    move = np.zeros((len(head.points), 3))
-    along = smoothstep(rows, 0.1, 0.75) * (1 - 0.25 * smoothstep(rows, 0.85, 1.0))
-    move[index, 2] = along * 26.0
-    move[index, 1] = along * 1.0
-    move[head.mirror[index]] = move[index]
+    rows = np.linspace(0, 1, len(index))
+    z, y, wide = (np.interp(rows, TONGUE_AT, column) for column in TONGUE_OUT.T)
+    rest = head.points[index]
+    t = rest[:, :, 0] / rest[:, -1:, 0]
+    target = np.empty_like(rest)
+    target[..., 0] = wide[:, None] * t
+    # a shallow groove along the middle, sides that hang a little, and a rounded tip
+    target[..., 1] = y[:, None] + np.where(rows < 0.78, 1.0, 0.2)[:, None] * (1.1 * np.abs(t) - 2.6 * t**4)
+    target[..., 2] = z[:, None] - np.where(rows > 0.55, 5.0, 0.0)[:, None] * t**2
+    move = TONGUE_JAW * opened
+    move[index] = target - rest
+    move[head.mirror[index]] = move[index] * [-1, 1, 1]
     return move

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from .assemble import Head
 from .brows import brow_ink
-from .parts import MATERIALS
+from .parts import ARCH, MATERIALS
 from .primitives import Array, smoothstep
 from .raster import rasterise, spread
 from .sdf import EYE
@@ -119,11 +119,11 @@ def paint_skin(q: Pixels) -> Array:
     p = q.place
     true = np.column_stack([q.side, p[:, 1:]])
     c = np.tile(np.array(SKIN), (len(p), 1))
-    blush = 0.50 * spot(p, (42, -34, 74), (14, 11, 30)) + 0.45 * spot(p, (0, -36, 112), (12, 9, 14))
+    blush = 0.40 * spot(p, (43, -33, 74), (13, 10, 30)) + 0.45 * spot(p, (0, -36, 112), (12, 9, 14))
     blush += 0.25 * spot(p, (0, -100, 92), (14, 9, 20)) + 0.20 * spot(p, (0, 45, 96), (40, 22, 40))
-    blush += 0.40 * spot(p, (33, -9, 84), (13, 7, 20)) + 0.55 * q.ear * spot(p, (75, -18, -10), (30, 40, 40))
+    blush += 0.25 * spot(p, (33, -11, 84), (12, 6, 20)) + 0.55 * q.ear * spot(p, (75, -18, -10), (30, 40, 40))
     blush += 0.30 * np.exp(-(((q.ring - 5.0) / 1.6) ** 2)) * (q.ring < 9)
-    blush += 0.30 * np.exp(-((q.lid / 2.2) ** 2))
+    blush += 0.16 * np.exp(-((q.lid / 2.0) ** 2))
     blush += 0.055 * noise(true, 9.0, SEED) + 0.05 * noise(true, 3.2, SEED + 1)
     c = mix(c, BLUSH, blush)
     shade = 0.30 * spot(p, (20, -5, 82), (6, 6, 12)) + 0.35 * q.depth
@@ -140,16 +140,17 @@ def paint_features(q: Pixels, c: Array) -> Array:
     p = q.place
     true = np.column_stack([q.side, p[:, 1:]])
     lip = (1 - smoothstep(q.ring + 0.10 * noise(true, 2.4, SEED + 3), 3.25, 4.25)) * (q.ring > -6)
-    lip *= 1 - 0.35 * smoothstep(p[:, 0], 20, 26)
+    lip *= 1 - 0.5 * smoothstep(p[:, 0], 19, 26)
     wrinkle = noise(true * [1.0, 0.18, 0.18], 0.8, SEED + 4)
     colour = np.array(LIPS) * (1 + 0.022 * wrinkle[:, None])
     colour = mix(colour, SKIN, 0.16 * np.exp(-(((q.ring - 2.0) / 0.9) ** 2)) * (p[:, 1] < -68))
-    colour = mix(colour, INNER_LIPS, 1 - smoothstep(q.ring, -1.0, 1.1))
+    colour = mix(colour, INNER_LIPS, 1 - smoothstep(q.ring, -0.6, 1.5))
+    colour = mix(colour, np.array(INNER_LIPS) * 0.62, 1 - smoothstep(q.ring, -0.4, 0.55))
     c = mix(c, colour, lip)
     c = mix(c, MOUTH, smoothstep(-q.ring, 0.6, 2.0))
     c = mix(c, np.array(MOUTH) * 0.35, smoothstep(-q.ring, 2.5, 5.0))
     dark = spot(p, (8.4, -41.0, 99.4), (3.3, 3.2, 4.0))
-    c = mix(c, NOSTRIL, 1.25 * dark * (p[:, 1] > -45.5))
+    c = mix(c, NOSTRIL, 1.25 * dark * smoothstep(p[:, 1], -48.5, -44.5))
     upper = smoothstep(p[:, 1], -0.5, 2.2)
     edge = np.exp(-(((q.lid + 0.45) / 0.62) ** 2)) * upper * smoothstep(p[:, 0], 18.5, 24)
     c = mix(c, LASH, 0.95 * edge + 0.30 * np.exp(-((q.lid / 1.3) ** 2)) * upper)
@@ -178,8 +179,8 @@ def paint_hair(q: Pixels, c: Array) -> Array:
     p = q.place
     true = np.column_stack([q.side, p[:, 1:]])
     from_line = hair_amount(p, q.ear)
-    rough = 1.5 * noise(true, 3.0, SEED + 5) + 1.5 * noise(true * [0.45, 0.3, 0.3], 0.42, SEED + 6)
-    amount = smoothstep(from_line + rough, -2.0, 6.5)
+    rough = 0.5 * noise(true, 6.0, SEED + 5) + 1.3 * noise(true * [1.0, 0.25, 0.25], 0.45, SEED + 6)
+    amount = smoothstep(from_line + rough, -1.5, 9.0) ** 0.8
     streak = noise(true * [1.0, 0.22, 0.22], 0.75, SEED + 7) + 0.8 * noise(true * [0.5, 0.16, 0.16], 1.1, SEED + 8)
     colour = np.array(HAIR) * (1 + 0.10 * streak[:, None])
     return mix(c, colour, 0.94 * amount)
@@ -190,26 +191,27 @@ def paint_eye(q: Pixels) -> Array:
     d = q.place - EYE
     angle = np.arctan2(np.hypot(d[:, 0], d[:, 1]), d[:, 2])
     turn = np.arctan2(d[:, 1], d[:, 0])
-    white = np.tile([0.905, 0.890, 0.875], (len(d), 1))
-    white = mix(white, (0.80, 0.62, 0.58), 0.55 * smoothstep(angle, 0.75, 1.25))
+    white = np.tile([0.860, 0.838, 0.818], (len(d), 1))
+    white = mix(white, (0.74, 0.54, 0.50), 0.70 * smoothstep(angle, 0.62, 1.15))
+    white = mix(white, (0.55, 0.47, 0.46), 0.55 * smoothstep(d[:, 1], 2.5, 7.0))
     fibre = sum(
         np.sin(k * turn + phase + 2.0 * np.sin(3 * turn + phase)) / n
         for n, (k, phase) in enumerate(((23, 0.3), (37, 1.7), (61, 4.1)), 1)
     )
-    iris = np.tile([0.360, 0.455, 0.470], (len(d), 1)) * (1 + 0.13 * np.asarray(fibre)[:, None])
+    iris = np.tile([0.330, 0.385, 0.380], (len(d), 1)) * (1 + 0.13 * np.asarray(fibre)[:, None])
     iris = mix(iris, (0.50, 0.42, 0.28), 0.75 * (1 - smoothstep(angle, PUPIL, PUPIL + 0.16)))
     iris = mix(iris, (0.12, 0.16, 0.18), 0.85 * smoothstep(angle, IRIS - 0.11, IRIS - 0.01))
-    c = mix(white, iris, 1 - smoothstep(angle, IRIS - 0.012, IRIS + 0.02))
+    c = mix(white, iris, 1 - smoothstep(angle, IRIS - 0.02, IRIS + 0.035))
     return mix(c, (0.02, 0.02, 0.02), 1 - smoothstep(angle, PUPIL - 0.012, PUPIL + 0.012))
 
 
 def paint_teeth(q: Pixels) -> Array:
     """Enamel with gaps and rounded corners, and the gum with its scallops, by the arch's own length."""
     p = q.place
-    u = np.arctan2(p[:, 0] / 27.5, 1 - (92 - p[:, 2]).clip(0) / 45)
+    u = np.arctan2(p[:, 0] / ARCH[0], 1 - (92 - p[:, 2]).clip(0) / 45)
     table = np.linspace(0, 1.5, 200)
     length = np.concatenate(
-        [[0], np.cumsum(np.hypot(27.5 * np.diff(np.sin(table)), 43 * np.diff(np.cos(table))))]
+        [[0], np.cumsum(np.hypot(*(ARCH[:, None] * np.diff([np.sin(table), np.cos(table)]))))]
     )
     along = np.interp(u, table, length)
     upper = p[:, 1] > -70.2
@@ -223,7 +225,7 @@ def paint_teeth(q: Pixels) -> Array:
         bow = 1.1 * (1 - (near / width).clip(0, 1) ** 2)
         over = gum - 0.4 + bow if name == "teeth_upper" else (-76.6 - p[:, 1]) + bow
         wide = 0.16 + 0.75 * np.exp(-edge / 0.55) + 0.10 * smoothstep(edge, 3, 8)
-        c = mix(c, (0.42, 0.27, 0.22), mask * 0.80 * (1 - smoothstep(near, wide * 0.6, wide * 1.4)))
+        c = mix(c, (0.42, 0.27, 0.22), mask * 0.62 * (1 - smoothstep(near, wide * 0.6, wide * 1.4)))
         c = mix(c, (0.83, 0.74, 0.62), mask * 0.55 * smoothstep(edge, 4.0, 8.5))
         c = mix(c, (0.71, 0.42, 0.40), mask * smoothstep(over, -0.25, 0.25))
     return mix(c, (0.30, 0.15, 0.13), 0.75 * smoothstep(along, 22, 40))

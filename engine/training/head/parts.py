@@ -45,6 +45,7 @@ COLOURS = {  # linear RGB
 EYE_ANGLES = np.array([0.20, 0.345, 0.49, 0.60, 0.80, 1.05, 1.35, 1.65, 1.95, 2.25])
 EYE_AROUND = 16
 TEETH_HALF = 9  # columns besides the midline
+ARCH = np.array([25.0, 43.0])  # half width and depth of the dental arch
 TONGUE_HALF, TONGUE_ROWS = 4, 12
 
 
@@ -202,9 +203,9 @@ def add_teeth(half: Half) -> None:
             [
                 np.stack(
                     [
-                        27.5 * np.sin(u) * (1 - depth / 40),
+                        ARCH[0] * np.sin(u) * (1 - depth / 40),
                         np.full_like(u, y) + 0.6 * (1 - np.cos(u)),
-                        90.5 - depth + out - 43 * (1 - np.cos(u)),
+                        90.5 - depth + out - ARCH[1] * (1 - np.cos(u)),
                     ],
                     1,
                 )
