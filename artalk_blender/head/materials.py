@@ -22,6 +22,7 @@ from .topology import eyeballs
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PICTURE_LIMIT = 64 << 20  # bytes
+_WET = ("sclera", "iris", "pupil")
 _IRIS, _PUPIL = np.cos(np.radians(27.0)), np.cos(np.radians(11.0))
 
 
@@ -109,6 +110,17 @@ def read_picture(model: FlameModel) -> Any | None:
     return image
 
 
+def _paint(name: str, shader: Any) -> None:
+    """What a painted head has besides its colours: wet eyes, matt hair, skin that light gets into."""
+    if any(word in name for word in _WET):
+        shader.inputs["Roughness"].default_value = 0.08
+    elif "hair" in name:
+        shader.inputs["Roughness"].default_value = 0.9
+    elif not any(word in name for word in ("teeth", "mouth")):
+        shader.inputs["Subsurface Weight"].default_value = 0.12
+        shader.inputs["Subsurface Scale"].default_value = 0.006
+
+
 def make_material(name: str, picture: Any | None = None) -> Any:
     """A new material `name` (Blender numbers it where the name is taken), painted with the picture where there is one."""
     look = look_of(name)
@@ -123,6 +135,7 @@ def make_material(name: str, picture: Any | None = None) -> Any:
     shader.inputs["Base Color"].default_value = (*look.colour, 1.0)
     shader.inputs["Roughness"].default_value = look.roughness
     if picture is not None:
+        _paint(name, shader)
         node = tree.nodes.new("ShaderNodeTexImage")
         node.image = picture
         node.location = (shader.location.x - 320.0, shader.location.y)

@@ -7,11 +7,18 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from .primitives import Array, smoothstep
-from .surface import brow_edges
 
 HAIRS = 320
 LENGTH = 5.2  # mm
 WIDTH = 0.16  # half width of a hair, mm
+
+
+def brow_edges() -> tuple[Array, Array]:
+    """Upper and lower edge of the eyebrow, (10,2) each, from the inner to the outer end."""
+    at = np.linspace(0, 4, 10)
+    upper = np.array([(13.8, 20.3), (22, 22.3), (32, 23.9), (42, 22.8), (50.5, 17.6)])
+    lower = np.array([(14.4, 15.6), (22, 17.4), (32, 19.4), (42, 19.8), (50.0, 16.8)])
+    return np.asarray(CubicSpline(range(5), upper)(at)), np.asarray(CubicSpline(range(5), lower)(at))
 
 
 def _strokes() -> tuple[Array, Array]:

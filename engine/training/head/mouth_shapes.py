@@ -15,6 +15,7 @@ import numpy as np
 
 from .assemble import Head
 from .fields import Solver, symmetric
+from .parts import tongue_grid
 from .primitives import Array, smoothstep
 
 BAG_FOLLOW = np.array([1.0, 0.95, 0.65, 0.1])
@@ -116,7 +117,7 @@ def _smile(q: Lips) -> Array:
     thin = q.middle * 0.2 * (q.seal[..., 1] - q.points[..., 1])
     return stack(
         6.3 * out + 0.05 * q.points[..., 0] * q.middle,
-        5.4 * out**1.8 - 0.3 + thin,
+        6.4 * out**1.8 - 0.3 + thin,
         -3.6 * out**1.4 - 1.2 * q.middle,
     )
 
@@ -258,7 +259,7 @@ def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
     head = stage.head
     cheek, chin = (37, -40, 74), (0, -97, 92)
     pairs = {
-        "mouthSmile": stage.solve(_smile, [(cheek, 7, (1.8, 3.6, 2.0)), ((44, -26, 70), 5, (0.8, 1.8, 1.0))]),
+        "mouthSmile": stage.solve(_smile, [(cheek, 7, (2.0, 4.6, 2.8)), ((44, -26, 70), 5, (0.8, 2.2, 1.6))]),
         "mouthFrown": stage.solve(_frown, [((34, -84, 74), 4, (0.4, -2.2, 0.0))]),
         "mouthDimple": stage.solve(_dimple),
         "mouthStretch": stage.solve(_stretch, [((42, -74, 66), 5, (2.8, -0.8, -0.4))]),
@@ -313,11 +314,11 @@ def jaw_slides(stage: MouthStage, jaw: Array) -> dict[str, Array]:
     }
 
 
-# tongueOut: the middle of the tongue's rows, z, y and half width, mm: between the teeth, over the lower lip, down
-TONGUE_AT = np.array([0, 0.3, 0.5, 0.62, 0.70, 0.76, 0.80, 0.84, 0.90, 1.0])
+# tongueOut: the middle of each of the tongue's rows, z, y and half width, mm: between the teeth, over the lip, down
 TONGUE_OUT = np.array(
-    [(46, -80, 15), (66, -72, 16.5), (86, -70.9, 14.5), (101, -71.0, 13.5), (110, -73.6, 12), (115, -77.2, 9.5),
-     (116, -79.6, 7), (114, -80.4, 8), (106, -77.8, 10), (90, -76.0, 12)], float
+    [(46, -80, 15), (54, -76, 16), (64, -72.5, 16), (76, -71.0, 15.5), (88, -70.7, 14.5), (98, -70.8, 13.8),
+     (107, -72.6, 12.8), (113, -76.0, 10.6), (115.5, -79.4, 7.0), (113, -80.6, 8), (104, -77.6, 12), (90, -76.0, 13)],
+    float,
 )  # fmt: skip
 TONGUE_JAW = 0.30  # of jawOpen goes with it, or the teeth would be in its way
 
@@ -325,15 +326,8 @@ TONGUE_JAW = 0.30  # of jawOpen goes with it, or the teeth would be in its way
 def tongue_out(head: Head, opened: Array) -> Array:
     """The tongue comes out between the teeth over the lower lip; `opened` is the field of jawOpen (V,3)."""
     index = head.tables["tongue"]
-    rows = np.linspace(0, 1, len(index))
-    z, y, wide = (np.interp(rows, TONGUE_AT, column) for column in TONGUE_OUT.T)
+    target = tongue_grid(TONGUE_OUT)
     rest = head.points[index]
-    t = rest[:, :, 0] / rest[:, -1:, 0]
-    target = np.empty_like(rest)
-    target[..., 0] = wide[:, None] * t
-    # a shallow groove along the middle, sides that hang a little, and a rounded tip
-    target[..., 1] = y[:, None] + np.where(rows < 0.78, 1.0, 0.2)[:, None] * (1.1 * np.abs(t) - 2.6 * t**4)
-    target[..., 2] = z[:, None] - np.where(rows > 0.55, 5.0, 0.0)[:, None] * t**2
     move = TONGUE_JAW * opened
     move[index] = target - rest
     move[head.mirror[index]] = move[index] * [-1, 1, 1]

@@ -126,7 +126,7 @@ def paint_skin(q: Pixels) -> Array:
     blush += 0.16 * np.exp(-((q.lid / 2.0) ** 2))
     blush += 0.055 * noise(true, 9.0, SEED) + 0.05 * noise(true, 3.2, SEED + 1)
     c = mix(c, BLUSH, blush)
-    shade = 0.30 * spot(p, (20, -5, 82), (6, 6, 12)) + 0.35 * q.depth
+    shade = 0.16 * spot(p, (20, -5, 82), (6, 6, 12)) + 0.35 * q.depth
     shade += 0.30 * np.exp(-(((q.lid - 4.2) / 1.0) ** 2)) * (p[:, 1] > 2) * spot(p, (33, 10, 82), (14, 10, 30))
     shade += 0.28 * smoothstep(-p[:, 1], 100, 135) * smoothstep(p[:, 2], -40, 40)
     shade += 0.22 * spot(p, (17.5, -38.5, 91), (2.2, 5.0, 6)) + 0.2 * spot(p, (0, -46, 100), (8, 3, 6))
@@ -155,8 +155,8 @@ def paint_features(q: Pixels, c: Array) -> Array:
     edge = np.exp(-(((q.lid + 0.45) / 0.62) ** 2)) * upper * smoothstep(p[:, 0], 18.5, 24)
     c = mix(c, LASH, 0.95 * edge + 0.30 * np.exp(-((q.lid / 1.3) ** 2)) * upper)
     c = mix(c, LASH, 0.30 * np.exp(-(((q.lid + 0.1) / 0.5) ** 2)) * (1 - upper) * smoothstep(p[:, 0], 21, 28))
-    c = mix(c, (0.80, 0.50, 0.46), 0.8 * np.exp(-(((q.lid + 1.0) / 0.55) ** 2)) * (1 - upper))
-    c = mix(c, (0.76, 0.42, 0.39), 1.2 * spot(p, (17.5, -1.6, 78.5), (1.9, 2.4, 6)) * (q.lid < 1.2))
+    c = mix(c, (0.82, 0.56, 0.51), 0.55 * np.exp(-(((q.lid + 1.0) / 0.55) ** 2)) * (1 - upper))
+    c = mix(c, (0.76, 0.42, 0.39), 0.9 * spot(p, (17.5, -1.6, 78.5), (1.6, 2.0, 6)) * (1 - smoothstep(q.lid, -0.6, 0.8)))
     return mix(c, BROWS, brow_ink(p))
 
 

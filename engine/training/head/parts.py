@@ -217,17 +217,31 @@ def add_teeth(half: Half) -> None:
         half.tables[name] = index
 
 
-def add_tongue(half: Half) -> None:
-    """A sheet from the root over the back to the tip and a little under it."""
-    s = np.linspace(0, 1, TONGUE_ROWS)
-    z = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [44, 57, 78, 83.5, 84.6, 83, 72])
-    y = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [-80, -70.5, -70.8, -73, -74.6, -76, -78.5])
-    w = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [15, 17.5, 15, 10, 8, 10, 14])
+def tongue_grid(rows: Array) -> Array:
+    """The left half of a tongue (R,C,3) from the middles of its rows: z, y and half width, (R,3) mm, root to tip.
+
+    Rows after the foremost are its underside, which meets the upper side at the edges.
+    """
     t = np.linspace(0, 1, TONGUE_HALF + 1)
-    x = np.outer(w, np.sin(t * np.pi / 2))
-    drop = np.outer(np.where(s < 0.78, 4.5, -1.5), t**2)
-    groove = np.outer(np.where(s < 0.7, 0.8, 0.0), np.exp(-((t / 0.25) ** 2)))
-    zz = z[:, None] - np.outer(np.where(s > 0.55, 4.0, 0.0), t**2)
-    index = half.add(np.stack([x, y[:, None] - drop - groove, zz], -1))
+    tip = int(rows[:, 0].argmax())
+    z, y, wide = rows[:, :1], rows[:, 1:2], rows[:, 2:]
+    out = np.stack(np.broadcast_arrays(wide * np.sin(t * np.pi / 2), y + 1.2 * t - 4.0 * t**3, z - 5.0 * t**2), -1)
+    near = np.arange(len(rows)) > tip
+    edge = out[: tip + 1, -1]
+    for k in np.flatnonzero(near):
+        x, low = (np.interp(out[k, :, 2], edge[:, 2], edge[:, axis]) for axis in (0, 1))
+        out[k, :, 0] = x * np.sin(t * np.pi / 2)
+        out[k, :, 1] = rows[k, 1] + (low - rows[k, 1]) * t**4
+    return np.asarray(out)
+
+
+def add_tongue(half: Half) -> None:
+    """A sheet from the root over the back to the tip and back underneath."""
+    s = np.linspace(0, 1, TONGUE_ROWS)
+    at = [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1]
+    z = np.interp(s, at, [44, 57, 78, 83.5, 84.6, 83, 72])
+    y = np.interp(s, at, [-80, -70.5, -70.8, -73, -74.6, -76, -78.5])
+    wide = np.interp(s, at, [15, 17.5, 15, 10, 8, 10, 14])
+    index = half.add(tongue_grid(np.column_stack([z, y, wide])))
     half.sheet(index, "tongue")
     half.tables["tongue"] = index
