@@ -211,7 +211,8 @@ class HalfHead:
         near = EYE + d / np.linalg.norm(d, axis=1, keepdims=True) * (EYE_RADIUS + 0.65)
         # the corners are webbed, or the gap beside the ball shows; the inner one so becomes the caruncle
         web = np.zeros(32)
-        web[[0, 1, 31, 2, 30, 16, 15, 17]] = 1.0, 0.75, 0.75, 0.35, 0.35, 0.7, 0.45, 0.45
+        web[[0, 1, 31, 2, 30, 3, 29]] = 1.0, 0.9, 0.9, 0.6, 0.6, 0.25, 0.25
+        web[[16, 15, 17]] = 0.7, 0.45, 0.45
         flat = d[:, :2] * (1 - 0.16 * web[:, None])
         deep = np.sqrt(((EYE_RADIUS + 0.55) ** 2 - (flat**2).sum(1)).clip(1.0))
         near = np.where(web[:, None] > 0, EYE + np.column_stack([flat, deep]), near)
