@@ -161,7 +161,7 @@ def frown_lines(x: Array, y: Array) -> Array:
 
 def forehead_lines(x: Array, y: Array) -> Array:
     """Three lines across the forehead, bowed like the brows."""
-    return np.asarray(0.75 * np.sin(2 * np.pi * (y - 1.5 * np.cos(x / 14.0)) / 11.0) * (1 - smoothstep(x, 26, 46)))
+    return np.asarray(1.0 * np.sin(2 * np.pi * (y - 1.5 * np.cos(x / 14.0)) / 11.0) * (1 - smoothstep(x, 26, 46)))
 
 
 def eye_shapes(stage: EyeStage) -> dict[str, Array]:

@@ -209,7 +209,7 @@ def split(head: Head, field: Array, width: float = 22.0) -> tuple[Array, Array]:
 
 
 # from the wing of the nose past the corner of the mouth, left half, mm
-FOLD = np.array([(16.5, -38, 94), (22, -45, 91), (27.5, -53, 87), (33, -62, 81.5), (36, -70, 77.0)])
+FOLD = np.array([(17.5, -37, 92), (23, -43.5, 89), (28.5, -51, 85), (33.5, -60, 79), (37, -69, 74), (38, -76, 70)])
 
 
 def smile_fold(head: Head) -> Array:
@@ -222,14 +222,15 @@ def smile_fold(head: Head) -> Array:
     near = (gap**2).sum(2).argmin(1)
     away = gap[np.arange(len(p)), near]
     side = away @ np.array([0.85, 0.50, 0.15])
-    along = np.sin(np.pi * np.clip(0.12 + 0.8 * part[near], 0, 1)) ** 0.7
+    along = np.sin(np.pi * (0.16 + 0.84 * part[near])) ** 0.8
     off = np.sqrt(((away**2).sum(1) - side**2).clip(0))
-    depth = 3.4 * np.exp(-(((side - 5.0) / 4.4) ** 2)) - 2.6 * np.exp(-(((side + 0.2) / 2.3) ** 2))
+    depth = 3.4 * np.exp(-(((side - 6.5) / 4.6) ** 2)) - 2.5 * np.exp(-(((side + 0.2) / 2.8) ** 2))
     amount = depth * along * np.exp(-((off / 6.0) ** 2))
-    skin = np.zeros(len(p), bool)
-    skin[head.tables["skin"]] = skin[head.mirror[head.tables["skin"]]] = True
-    skin[head.tables["mouth"][:6]] = skin[head.mirror[head.tables["mouth"][:6]]] = False
-    out = np.where(skin, amount, 0.0)[:, None] * np.array([0.45, 0.0, 0.9])
+    skin = np.zeros(len(p))
+    skin[head.tables["skin"]] = 1.0
+    skin[head.tables["mouth"][:7].ravel()] = np.repeat([0, 0, 0, 0, 0, 0.3, 0.7], 33)
+    skin = np.maximum(skin, skin[head.mirror])
+    out = (amount * skin)[:, None] * np.array([0.45, 0.0, 0.9])
     out[head.points[:, 0] < 0, 0] *= -1
     return symmetric(head, out)
 

@@ -32,8 +32,8 @@ NOSTRIL = (0.300, 0.170, 0.140)
 LASH = (0.160, 0.110, 0.095)
 # the hairline: longitude in degrees and height, from the middle of the forehead to the nape
 HAIRLINE = np.array(
-    [(0, 72), (10, 72.5), (19, 71), (27, 66), (35, 58), (44, 47), (52, 33), (59, 18), (66, 4), (71, -8), (76, -13),
-     (82, -12), (86, 2), (92, 10), (100, 9), (107, -2), (113, -18), (119, -34), (128, -45), (142, -52), (160, -56),
+    [(0, 72), (10, 72.5), (19, 71), (27, 66), (35, 58), (44, 47), (52, 33), (59, 18), (66, 4), (71, -8), (76, -12),
+     (80, -9), (84, 0), (90, 5), (97, 5), (103, -3), (108, -18), (113, -33), (122, -45), (140, -52), (160, -56),
      (180, -57)], float
 )  # fmt: skip
 IRIS = 0.47  # radians
@@ -73,6 +73,7 @@ def attributes(head: Head) -> dict[str, Array]:
     depth[tab["ear"][tab["ear_rings"].size :]] = 1.0
     depth[tab["ear_rings"][-1]] = 0.8
     depth[tab["ear_rings"][0]] = 0.35
+    depth[tab["ear_rings"][3]] = 0.45
     out = {"ring": ring, "lid": lid, "ear": ear, "depth": depth}
     for value in out.values():
         value[head.mirror] = np.where(np.arange(n) < head.mirror, value, value[head.mirror])
@@ -191,7 +192,7 @@ def paint_eye(q: Pixels) -> Array:
     d = q.place - EYE
     angle = np.arctan2(np.hypot(d[:, 0], d[:, 1]), d[:, 2])
     turn = np.arctan2(d[:, 1], d[:, 0])
-    white = np.tile([0.860, 0.838, 0.818], (len(d), 1))
+    white = np.tile([0.830, 0.806, 0.788], (len(d), 1))
     white = mix(white, (0.74, 0.54, 0.50), 0.70 * smoothstep(angle, 0.62, 1.15))
     white = mix(white, (0.55, 0.47, 0.46), 0.55 * smoothstep(d[:, 1], 2.5, 7.0))
     fibre = sum(

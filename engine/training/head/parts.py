@@ -79,10 +79,10 @@ class Half:
 EAR_RINGS = (
     (0.93, 0.0, 0.4, 0.0, 0.0),
     (1.0, 0.0, 1.0, 0.0, 0.0),
-    (0.93, 1.9, 1.0, 0.0, 0.0),
-    (0.79, -2.2, 1.0, 0.4, 0.0),
-    (0.60, 1.4, 0.95, 1.6, 0.6),
-    (0.45, -2.4, 0.7, 2.2, 1.0),
+    (0.91, 2.5, 1.0, 0.0, 0.0),
+    (0.78, -3.0, 0.97, 0.5, 0.0),
+    (0.60, 1.9, 0.92, 1.8, 0.6),
+    (0.45, -3.2, 0.66, 2.4, 1.0),
 )
 
 
@@ -90,9 +90,10 @@ def ear_outline(angle: Array) -> tuple[Array, Array]:
     """The rim in ear-plane coordinates (back, up), mm: broad above, a small lobe below."""
     up = 25.0 * np.sin(angle) + 0.5
     c, s = np.cos(angle), np.sin(angle)
-    rear = np.interp(s, [-1, -0.8, -0.4, 0.2, 0.7, 1], [10.5, 11.5, 13, 16.5, 16.5, 14])
-    front = np.interp(s, [-1, -0.6, 0.2, 0.7, 1], [9.5, 10, 11.5, 13.5, 14])
-    back = np.where(c > 0, rear, front) * np.sign(c) * np.abs(c) ** 0.85 + 1.0
+    rear = np.interp(s, [-1, -0.8, -0.4, 0.2, 0.7, 1], [12.0, 12.6, 13.2, 16.8, 17.0, 14.5])
+    front = np.interp(s, [-1, -0.6, 0.2, 0.7, 1], [9.0, 9.6, 11.5, 13.5, 14])
+    blunt = np.interp(s, [-1, -0.3, 0.3], [0.62, 0.8, 0.85])  # a round lobe
+    back = np.where(c > 0, rear, front) * np.sign(c) * np.abs(c) ** blunt + 1.0
     return back, up
 
 
@@ -101,7 +102,7 @@ def add_ear(half: Half, head: HalfHead) -> None:
     a = ear_angles()
     back, up = ear_outline(a)
     stand = 1.8 + 12.0 * np.clip((np.cos(a) + 0.55) / 1.45, 0, 1) ** 1.2
-    stand *= np.interp(np.sin(a), [-1, -0.5, 1], [0.55, 0.9, 1.0])
+    stand *= np.interp(np.sin(a), [-1, -0.5, 1], [0.3, 0.85, 1.0])
     y0, z0 = ear_frame(9.5 * np.cos(a), 19.5 * np.sin(a))
     rings = []
     lobe = smoothstep(np.sin(a), -0.95, -0.45)  # the lobe is plain
