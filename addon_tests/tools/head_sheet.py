@@ -20,12 +20,12 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-import artalk_blender  # noqa: E402, F401  mounts the engine
-from artalk_blender.engine.flame.file import read_flame  # noqa: E402
-from artalk_blender.engine.flame.model import FlameModel  # noqa: E402
-from artalk_blender.engine.flame.skinning import skin  # noqa: E402
+from artalk_blender.engine.flame.file import read_flame
+from artalk_blender.engine.flame.model import FlameModel
+from artalk_blender.engine.flame.skinning import skin
 
-from artalk_blender.head.materials import add_uvs, face_materials, make_material, read_picture, read_uvs  # noqa: E402
+import artalk_blender  # noqa: F401  mounts the engine
+from artalk_blender.head.materials import add_uvs, face_materials, make_material, read_picture, read_uvs
 
 # view: target in metres, azimuth to the head's left and elevation in degrees, width of the picture in metres
 VIEWS = {
@@ -241,7 +241,8 @@ def make_scene(size: int, engine: str) -> Any:
 
 
 def _light(scene: Any) -> None:
-    for where, size, power in (((0.5, 0.5, 0.8), 0.5, 11.0), ((-0.8, 0.1, 0.6), 0.8, 5.0), ((0.3, 0.5, -0.9), 0.5, 9.0)):
+    lights = (((0.5, 0.5, 0.8), 0.5, 11.0), ((-0.8, 0.1, 0.6), 0.8, 5.0), ((0.3, 0.5, -0.9), 0.5, 9.0))
+    for where, size, power in lights:
         data = bpy.data.lights.new("light", "AREA")
         data.size, data.energy = size, power
         light = bpy.data.objects.new("light", data)

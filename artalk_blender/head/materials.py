@@ -122,7 +122,7 @@ def _paint(name: str, shader: Any) -> None:
 
 
 def make_material(name: str, picture: Any | None = None) -> Any:
-    """A new material `name` (Blender numbers it where the name is taken), painted with the picture where there is one."""
+    """A new material `name` (Blender numbers it where the name is taken), painted with the picture if there is one."""
     look = look_of(name)
     material = bpy.data.materials.new(name)
     material.diffuse_color = (*look.colour, 1.0)

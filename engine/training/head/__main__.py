@@ -8,6 +8,7 @@ import hashlib
 import time
 from pathlib import Path
 
+from .assemble import make_head
 from .build import arrays, texture, write
 
 
@@ -17,8 +18,9 @@ def main() -> None:
     args = parser.parse_args()
     picture = args.out.with_suffix(".png")
     start = time.perf_counter()
-    write(args.out, arrays())
-    picture.write_bytes(texture())
+    head = make_head()
+    write(args.out, arrays(head))
+    picture.write_bytes(texture(head))
     seconds = time.perf_counter() - start
     for path in (args.out, picture):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

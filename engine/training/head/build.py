@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .assemble import Head, make_head
+from .assemble import Head
 from .eye_shapes import EyeStage, eye_shapes
 from .fields import Solver
 from .identity import identity_directions
 from .landmarks import landmarks
 from .mouth_shapes import OPEN, MouthStage, mouth_shapes, tongue_out
 from .opening import close_fields, opened
-from .parts import COLOURS, MATERIALS
 from .paint import paint
+from .parts import COLOURS, MATERIALS
 from .primitives import Array
 from .raster import png
 from .rig import PARENTS, joint_regressor, skin_weights
@@ -104,9 +104,8 @@ def rounded(values_mm: Array, step: float = ROUND) -> np.ndarray:
     return (np.round(values_mm / 1000.0 / step) * step).astype(np.float16)
 
 
-def arrays() -> dict[str, np.ndarray]:
+def arrays(head: Head) -> dict[str, np.ndarray]:
     """All arrays of the head file."""
-    head = make_head()
     solver = Solver(head)
     weights = skin_weights(head, solver)
     regressor = joint_regressor(head)
@@ -136,9 +135,8 @@ def arrays() -> dict[str, np.ndarray]:
     }
 
 
-def texture() -> bytes:
+def texture(head: Head) -> bytes:
     """The colour texture as the bytes of a PNG."""
-    head = make_head()
     return png(paint(head, *unwrap(head)))
 
 

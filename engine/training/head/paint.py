@@ -157,7 +157,8 @@ def paint_features(q: Pixels, c: Array) -> Array:
     c = mix(c, LASH, 0.95 * edge + 0.30 * np.exp(-((q.lid / 1.3) ** 2)) * upper)
     c = mix(c, LASH, 0.30 * np.exp(-(((q.lid + 0.1) / 0.5) ** 2)) * (1 - upper) * smoothstep(p[:, 0], 21, 28))
     c = mix(c, (0.82, 0.56, 0.51), 0.55 * np.exp(-(((q.lid + 1.0) / 0.55) ** 2)) * (1 - upper))
-    c = mix(c, (0.76, 0.42, 0.39), 0.9 * spot(p, (17.5, -1.6, 78.5), (1.6, 2.0, 6)) * (1 - smoothstep(q.lid, -0.6, 0.8)))
+    caruncle = spot(p, (18.2, -1.5, 78.0), (2.0, 2.2, 6)) * (1 - smoothstep(q.lid, -0.6, 0.8))
+    c = mix(c, (0.76, 0.42, 0.39), 0.95 * caruncle)
     return mix(c, BROWS, brow_ink(p))
 
 

@@ -226,7 +226,8 @@ def tongue_grid(rows: Array) -> Array:
     t = np.linspace(0, 1, TONGUE_HALF + 1)
     tip = int(rows[:, 0].argmax())
     z, y, wide = rows[:, :1], rows[:, 1:2], rows[:, 2:]
-    out = np.stack(np.broadcast_arrays(wide * np.sin(t * np.pi / 2), y + (1.2 * t - 4.0 * t**3) * (wide / 16) ** 1.5, z - 5 * t**2), -1)
+    drop = (1.2 * t - 4.0 * t**3) * (wide / 16) ** 1.5
+    out = np.stack(np.broadcast_arrays(wide * np.sin(t * np.pi / 2), y + drop, z - 5.0 * t**2), -1)
     near = np.arange(len(rows)) > tip
     edge = out[: tip + 1, -1]
     for k in np.flatnonzero(near):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """UVs of the default head: one chart for skin, ears, lids and mouth bag, small ones for eyes, teeth and tongue.
 
-The chart is a Tutte embedding ("How to draw a graph", 1963): the outline of the half head, which is its midline
-and the neck's rim, goes round a rectangle, and every other vertex is the weighted mean of its neighbours, so that
-nothing can fold. The seam runs over the crown and down the back. Boundary: numpy and scipy.
+The face lies in the chart by its longitude and height, so that it looks like a face; what does not face outwards
+(nostrils, ears, under the chin, the mouth bag) and the crown is filled in by a biharmonic solve. Where that folds,
+vertices become the mean of their neighbours, which cannot (Tutte, "How to draw a graph", 1963). The seam runs over
+the crown and down the back. Boundary: numpy and scipy.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from .assemble import Head
 from .primitives import Array
 from .sdf import EYE
 
-FLOOR = 0.17  # the chart lies above, the small parts below
-MARGIN = 0.006
+FLOOR, TOP, RIGHT = 0.17, 0.994, 0.988  # the chart's borders; the small parts lie below it
 EVEN = 0.45  # a UV edge goes with its length to this power: 0 gives every quad the same room, 1 every mm
-TOP = 0.994
 FACE = 1.45  # how much more room the front has than the back
 HEIGHTS = ([-176.0, -108, 45, 75, 130], [0.0, 0.23, 0.78, 0.87, 0.97])  # mm to share of the chart's height
 EAR_ROOM = (2.1, 1.35)  # by which the ear's hole is spread
-SMALLEST = 1e-8
 LIP_GAP = 0.020  # v by which each lip is moved off the other, to make room for the mouth bag
 TOP_FRONT, TOP_BACK = 45.0, -72.0  # z of the outline's upper corners on the midline
 EYE_SPREAD = 0.62  # UV radius on an eyeball goes with its angle to this power: the iris gets most
+SMALLEST = 1e-8  # twice the area of a triangle that is as good as folded
+BOXES = {  # lower left, upper right; rows run from the first named height to the second
+    "teeth_upper": ((0.20, 0.090), (0.58, 0.160)),
+    "teeth_lower": ((0.20, 0.078), (0.58, 0.008)),
+    "tongue": ((0.60, 0.008), (0.80, 0.160)),
+}
 
 
 def _edges(points: Array, quads: np.ndarray) -> csc_matrix:
@@ -72,14 +76,14 @@ def flat(points: Array) -> Array:
     """UVs (N,2) of points on the head by its longitude and height, the face given more room than the back."""
     axis = np.interp(points[:, 1], [-150, -95], [-36.0, 0.0])
     turn = np.arctan2(points[:, 0], points[:, 2] - axis) / np.pi
-    u = 0.5 + 0.488 * (1 - np.exp(-FACE * turn)) / (1 - np.exp(-FACE))
+    u = 0.5 + (RIGHT - 0.5) * (1 - np.exp(-FACE * turn)) / (1 - np.exp(-FACE))
     rise = np.arctan2(points[:, 1] - 20, np.hypot(points[:, 0], points[:, 2]))
     height = np.where(points[:, 1] > 20, 20 + 78 * rise, points[:, 1])
     v = np.interp(height, *HEIGHTS)
     return np.column_stack([u, FLOOR + (TOP - FLOOR) * v])
 
 
-def _pinned(head: Head, quads: np.ndarray, normal: Array) -> Array:
+def _pinned(head: Head, normal: Array) -> Array:
     """UVs (V,2) of the left half's skin where it faces outwards, of the lips parted and the lids, else NaN."""
     p, tab = head.points, head.tables
     radial = p * [1, 0.25, 1]
@@ -135,38 +139,41 @@ def _untangle(uv: Array, quads: np.ndarray, lap: csc_matrix, held: np.ndarray) -
             _fill(uv[:, axis], lap, mine)
 
 
-def skin_chart(head: Head, quads: np.ndarray) -> tuple[Array, np.ndarray]:
-    """UVs (V,2) of the left half's skin, NaN elsewhere, and the midline vertices on the seam."""
+def _border(head: Head, quads: np.ndarray, uv: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Lays the half head's outline round the chart, in place; returns its vertices and those on the seam."""
     p, rim = head.points, head.tables["neck"]
     loop = outline(quads, int(rim[0]))
     if loop[1] in rim:  # first up the front, last along the rim
         loop = [loop[0], *loop[:0:-1]]
-    at = p[loop]
-    back = loop.index(int(rim[-1]))
-    high = at[:back, 1] > 40
-    front_top = int(np.argmax(high & (at[:back, 2] < TOP_FRONT)))
-    back_top = int(np.argmax(high & (at[:back, 2] < TOP_BACK)))
-    uv = _pinned(head, quads, normals(p, quads))
     border = np.array(loop)
-    uv[border[: front_top + 1], 0] = 0.5
-    uv[border[back_top : back + 1]] = np.column_stack([np.full(back + 1 - back_top, 0.988), flat(at)[back_top : back + 1, 1]])
-    uv[border[back:]] = np.column_stack([flat(at)[back:, 0], np.full(len(loop) - back, FLOOR)])
-    uv[[rim[0], rim[-1]], 0] = 0.5, 0.988
-    corners = (0.5, TOP), (0.988, TOP)
-    row = border[front_top : back_top + 1]
-    uv[row] = _along(p[row], *corners)
-    weights = _edges(p, quads)
+    neck = loop.index(int(rim[-1]))
+    high, z = p[border, 1] > 40, p[border, 2]
+    front, back = int(np.argmax(high & (z < TOP_FRONT))), int(np.argmax(high & (z < TOP_BACK)))
+    place = flat(p[border])
+    uv[border[: front + 1], 0] = 0.5  # heights are left to the solve
+    uv[border[front : back + 1]] = _along(p[border[front : back + 1]], (0.5, TOP), (RIGHT, TOP))
+    uv[border[back + 1 : neck]] = np.column_stack([np.full(neck - back - 1, RIGHT), place[back + 1 : neck, 1]])
+    uv[border[neck:]] = np.column_stack([place[neck:, 0], np.full(len(loop) - neck, FLOOR)])
+    uv[[rim[0], rim[-1]]] = (0.5, FLOOR), (RIGHT, FLOOR)
+    return border, border[front + 1 : neck + 1]
+
+
+def skin_chart(head: Head, quads: np.ndarray) -> tuple[Array, np.ndarray]:
+    """UVs (V,2) of the left half's skin, NaN elsewhere, and the midline vertices on the seam."""
+    uv = _pinned(head, normals(head.points, quads))
+    border, seam = _border(head, quads, uv)
+    weights = _edges(head.points, quads)
     _, label = connected_components(weights)
-    mine = label == label[loop[0]]
+    mine = label == label[border[0]]
     degree = np.asarray(weights.sum(1)).ravel()
     lap = csc_matrix(diags(degree) - weights)
     smooth = csc_matrix(lap.T @ diags(1 / degree.clip(1e-9)) @ lap)
     for axis in (0, 1):
         _fill(uv[:, axis], smooth, mine)
-    held = np.zeros(len(p), bool)
+    held = np.zeros(len(uv), bool)
     held[border] = True
     _untangle(uv, quads[mine[quads].all(1)], lap, held)
-    return uv, border[front_top : back + 1]
+    return uv, seam
 
 
 def _eye(points: Array, centre: tuple[float, float], radius: float) -> Array:
@@ -196,22 +203,16 @@ def unwrap(head: Head) -> tuple[Array, np.ndarray]:
     uv, seam = skin_chart(head, quads)
     ball = tab["eyeball"]
     uv[ball] = _eye(head.points[ball], (0.915, 0.5 * FLOOR), 0.47 * FLOOR)
-    for name, low, high in (
-        ("teeth_upper", (0.20, 0.090), (0.58, 0.160)),
-        ("teeth_lower", (0.20, 0.078), (0.58, 0.008)),
-        ("tongue", (0.60, 0.008), (0.80, 0.160)),
-    ):
-        uv[tab[name]] = _strip(head.points[tab[name]], low, high)
     # mirrored parts: the strips about their own middle, all else about the texture's
     axis = np.full(len(uv), 0.5)
-    axis[np.concatenate([tab["teeth_upper"].ravel(), tab["teeth_lower"].ravel()])] = 0.39
-    axis[tab["tongue"]] = 0.70
+    for name, (low, high) in BOXES.items():
+        uv[tab[name]] = _strip(head.points[tab[name]], low, high)
+        axis[tab[name]] = 0.5 * (low[0] + high[0])
     left = ~np.isnan(uv[:, 0])
     twin = np.flatnonzero(left & (head.mirror != np.arange(len(uv))))
     uv[head.mirror[twin]] = np.column_stack([2 * axis[twin] - uv[twin, 0], uv[twin, 1]])
     extra = np.arange(len(uv))
     extra[seam] = len(uv) + np.arange(len(seam))
     points = np.concatenate([uv, np.column_stack([1 - uv[seam, 0], uv[seam, 1]])])
-    # each front corner of the seam lies on the middle line and is one point for both halves
     corners = np.concatenate([quads, extra[head.quads[half:]]])
     return points, corners
