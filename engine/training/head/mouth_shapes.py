@@ -137,9 +137,9 @@ def _pucker(q: Lips) -> Array:
 
 
 def _funnel(q: Lips) -> Array:
-    side = np.where(q.upper, 1.0, np.where(q.lower, -1.0, 0.0)) * rise(q.middle, 0.75)
+    side = np.where(q.upper, 1.0, np.where(q.lower, -1.0, 0.0)) * rise(q.middle, 0.75) ** 0.72
     x = -(1 - 0.66) * q.points[..., 0]
-    return stack(x, side * (4.2 - 0.45 * q.ring), (4.6 + 2.2 * q.middle) * (1 - 0.05 * q.ring))
+    return stack(x, side * (4.1 - 0.45 * q.ring), (4.6 + 2.2 * q.middle) * (1 - 0.05 * q.ring))
 
 
 def _frown(q: Lips) -> Array:

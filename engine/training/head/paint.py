@@ -153,12 +153,12 @@ def paint_features(q: Pixels, c: Array) -> Array:
     dark = spot(p, (8.4, -41.0, 99.4), (3.3, 3.2, 4.0))
     c = mix(c, NOSTRIL, 1.25 * dark * smoothstep(p[:, 1], -48.5, -44.5))
     upper = smoothstep(p[:, 1], -0.5, 2.2)
-    edge = np.exp(-(((q.lid + 0.45) / 0.62) ** 2)) * upper * smoothstep(p[:, 0], 18.5, 24)
+    edge = np.exp(-(((q.lid + 0.45) / 0.62) ** 2)) * upper * smoothstep(p[:, 0], 20.5, 26)
     c = mix(c, LASH, 0.95 * edge + 0.30 * np.exp(-((q.lid / 1.3) ** 2)) * upper)
     c = mix(c, LASH, 0.30 * np.exp(-(((q.lid + 0.1) / 0.5) ** 2)) * (1 - upper) * smoothstep(p[:, 0], 21, 28))
     c = mix(c, (0.82, 0.56, 0.51), 0.55 * np.exp(-(((q.lid + 1.0) / 0.55) ** 2)) * (1 - upper))
     caruncle = spot(p, (18.2, -1.5, 78.0), (2.0, 2.2, 6)) * (1 - smoothstep(q.lid, -0.6, 0.8))
-    c = mix(c, (0.76, 0.42, 0.39), 0.95 * caruncle)
+    c = mix(c, (0.78, 0.47, 0.43), 0.8 * caruncle)
     return mix(c, BROWS, brow_ink(p))
 
 
