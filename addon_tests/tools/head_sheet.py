@@ -3,7 +3,8 @@
 
 Run: python addon_tests/tools/head_sheet.py HEAD.npz OUT.png [--sheet all|views|mouth|eyes|...] [--size 420]
      [--engine workbench|eevee|cycles]
-Each cell is VIEW[:shape=value[+shape=value]][:jaw=radians][:person=seed]; --cells gives your own list.
+Each cell is VIEW[:shape=value[+shape=value]][:jaw=radians][:turn=radians][:nod=radians][:person=seed]; --cells gives
+your own list.
 A pair's name without its side stands for both sides. Cells go from left to right, top to bottom.
 """
 
@@ -117,6 +118,10 @@ SHEETS: dict[str, list[str]] = {
         "eye",
         "ear",
         "ear50",
+        "front:turn=0.6",
+        "quarter:turn=-0.6",
+        "quarter:nod=0.35",
+        "quarter:nod=-0.35",
     ],
     "eyes": [
         "eyes",
@@ -198,16 +203,19 @@ SHEETS["all"] = [
 ]
 
 
-def posed(model: FlameModel, values: dict[str, float], jaw: float, person: int) -> np.ndarray:
-    """Vertices (V,3) of one cell; person 0 is the neutral head."""
+def posed(model: FlameModel, values: dict[str, float]) -> np.ndarray:
+    """Vertices (V,3) of one cell; person 0 is the neutral head, `turn` and `nod` are the neck's."""
     names = model.expression_names
+    jaw, turn, nod = (values.pop(name, 0.0) for name in ("jaw", "turn", "nod"))
+    person = int(values.pop("person", 0))
     expression = np.zeros((1, len(names)), np.float32)
     for name, value in values.items():
         for full in (name, f"{name}Left", f"{name}Right"):
             if full in names:
                 expression[0, names.index(full)] = value
     shape = np.random.default_rng(person).standard_normal(300).astype(np.float32) if person else None
-    return np.asarray(skin(model, expression, jaw=np.float32([[jaw, 0, 0]]), shape=shape)[0])
+    neck = np.float32([[nod, turn, 0]])
+    return np.asarray(skin(model, expression, jaw=np.float32([[jaw, 0, 0]]), neck=neck, shape=shape)[0])
 
 
 def make_scene(size: int, engine: str) -> Any:
@@ -336,8 +344,7 @@ def main() -> None:
         for cell in args.cells or SHEETS[args.sheet]:
             view, *options = cell.split(":")
             values = {k: float(x) for o in options for k, x in (kv.split("=") for kv in o.split("+"))}
-            jaw, person = values.pop("jaw", 0.0), int(values.pop("person", 0))
-            mesh.vertices.foreach_set("co", posed(model, values, jaw, person).astype(np.float32).ravel())
+            mesh.vertices.foreach_set("co", posed(model, values).astype(np.float32).ravel())
             mesh.update()
             aim(camera, view)
             pictures.append(rendered(Path(folder) / "cell.png", args.size))
