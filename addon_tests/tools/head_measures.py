@@ -23,7 +23,11 @@ from engine.training.head.sdf import EYE, EYE_RADIUS  # noqa: E402
 from engine.training.head.unwrap import folded  # noqa: E402
 
 OPEN = 0.26  # radians of the jaw at jawOpen 1
-CLOSED = ["mouthPucker", "mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthPress", "mouthLeft", "mouthRight", "jawForward", "jawLeft", "jawRight", "cheekPuff", "cheekSquint", "noseSneer"]
+CLOSED = [
+    "mouthPucker", "mouthSmile", "mouthFrown", "mouthDimple", "mouthStretch", "mouthRollLower", "mouthRollUpper",
+    "mouthShrugLower", "mouthShrugUpper", "mouthPress", "mouthLeft", "mouthRight", "jawForward", "jawLeft",
+    "jawRight", "cheekPuff", "cheekSquint", "noseSneer",
+]
 
 
 def channels(model: FlameModel, values: dict[str, float]) -> np.ndarray:
