@@ -43,7 +43,7 @@ def test_every_material_of_the_default_head_is_painted(scene):
     head = build_head(read_flame(DEFAULT_HEAD), bpy.context)
     images = pictures(head)
     assert len(set(images)) == 1 and images[0] is not None
-    assert tuple(images[0].size) == (1024, 1024)
+    assert tuple(images[0].size) == (1536, 1536)
     assert images[0].packed_file is not None and images[0].colorspace_settings.name == "sRGB"
     for material in head.mesh.data.materials:
         assert material.node_tree.nodes.active.image == images[0]  # what Workbench shows
@@ -51,13 +51,13 @@ def test_every_material_of_the_default_head_is_painted(scene):
 
 
 def test_the_program_still_paints_it(scene):
-    """A small painting has the shipped one's colours, averaged over 8 x 8 pixels."""
+    """A small painting has the shipped one's colours, averaged over 12 x 12 pixels."""
     made = make_head()
     small = paint(made, *unwrap(made), size=128)[::-1] / 255
     image = pictures(build_head(read_flame(DEFAULT_HEAD), bpy.context))[0]
-    pixels = np.empty(1024 * 1024 * 4, np.float32)
+    pixels = np.empty(1536 * 1536 * 4, np.float32)
     image.pixels.foreach_get(pixels)
-    large = pixels.reshape(128, 8, 128, 8, 4)[..., :3].mean((1, 3))
+    large = pixels.reshape(128, 12, 128, 12, 4)[..., :3].mean((1, 3))
     assert np.abs(small - large).mean() < 0.03
 
 
@@ -71,8 +71,8 @@ def test_a_saved_head_keeps_its_looks_without_extension_and_file(scene, copied, 
 import bpy
 bpy.ops.wm.open_mainfile(filepath={str(blend)!r})
 image = bpy.data.images["default_head"]
-assert tuple(image.size) == (1024, 1024), tuple(image.size)
-middle = image.pixels[4 * (512 * 1024 + 512):][:3]
+assert tuple(image.size) == (1536, 1536), tuple(image.size)
+middle = image.pixels[4 * (768 * 1536 + 768):][:3]
 assert min(middle) > 0.05, middle
 print("shown")
 """

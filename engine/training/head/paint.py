@@ -18,7 +18,7 @@ from .primitives import Array, smoothstep
 from .raster import rasterise, spread
 from .sdf import EYE
 
-SIZE = 1024
+SIZE = 1536
 SEED = 11
 SKIN = (0.845, 0.672, 0.585)
 BLUSH = (0.815, 0.520, 0.455)
@@ -73,7 +73,7 @@ def attributes(head: Head) -> dict[str, Array]:
     depth[tab["ear"][tab["ear_rings"].size :]] = 1.0
     depth[tab["ear_rings"][-1]] = 0.8
     depth[tab["ear_rings"][0]] = 0.35
-    depth[tab["ear_rings"][3]] = 0.45
+    depth[tab["ear_rings"][3]] = 0.75
     out = {"ring": ring, "lid": lid, "ear": ear, "depth": depth}
     for value in out.values():
         value[head.mirror] = np.where(np.arange(n) < head.mirror, value, value[head.mirror])
@@ -127,7 +127,7 @@ def paint_skin(q: Pixels) -> Array:
     blush += 0.16 * np.exp(-((q.lid / 2.0) ** 2))
     blush += 0.055 * noise(true, 9.0, SEED) + 0.05 * noise(true, 3.2, SEED + 1)
     c = mix(c, BLUSH, blush)
-    shade = 0.16 * spot(p, (20, -5, 82), (6, 6, 12)) + 0.35 * q.depth
+    shade = 0.16 * spot(p, (20, -5, 82), (6, 6, 12)) + 0.45 * q.depth
     shade += 0.30 * np.exp(-(((q.lid - 4.2) / 1.0) ** 2)) * (p[:, 1] > 2) * spot(p, (33, 10, 82), (14, 10, 30))
     shade += 0.28 * smoothstep(-p[:, 1], 100, 135) * smoothstep(p[:, 2], -40, 40)
     shade += 0.22 * spot(p, (17.5, -38.5, 91), (2.2, 5.0, 6)) + 0.2 * spot(p, (0, -46, 100), (8, 3, 6))
