@@ -47,6 +47,7 @@ def test_every_material_of_the_default_head_is_painted(scene):
     assert images[0].packed_file is not None and images[0].colorspace_settings.name == "sRGB"
     for material in head.mesh.data.materials:
         assert material.node_tree.nodes.active.image == images[0]  # what Workbench shows
+        assert material.node_tree.nodes.active.interpolation == "Cubic"  # no specks in EEVEE
     assert [layer.name for layer in head.mesh.data.uv_layers] == ["UVMap"]
 
 

@@ -138,6 +138,8 @@ def make_material(name: str, picture: Any | None = None) -> Any:
         _paint(name, shader)
         node = tree.nodes.new("ShaderNodeTexImage")
         node.image = picture
+        # without mipmaps: at a triangle's edge EEVEE may take one so small that hair and lips are mixed into the skin
+        node.interpolation = "Cubic"
         node.location = (shader.location.x - 320.0, shader.location.y)
         tree.links.new(node.outputs["Color"], shader.inputs["Base Color"])
         tree.nodes.active = node  # what Workbench shows
