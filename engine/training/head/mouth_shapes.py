@@ -236,7 +236,7 @@ def smile_fold(head: Head) -> Array:
 
 
 # middle and reach of the puffed cheek, left half, mm, and how far it swells
-CHEEK = ((45.0, -56.0, 62.0), (20.0, 16.0, 20.0), 9.0)
+CHEEK = ((48.0, -56.0, 58.0), (18.0, 15.0, 20.0), 8.5)
 
 
 def swelling(head: Head, where: tuple[tuple[float, float, float], tuple[float, float, float], float]) -> Array:
