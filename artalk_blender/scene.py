@@ -135,7 +135,7 @@ def _shade(shading: Any) -> None:
     shading.light = "STUDIO"
     shading.studio_light = "paint.sl"
     shading.use_world_space_lighting = False
-    shading.color_type = "MATERIAL"
+    shading.color_type = "TEXTURE"  # materials without one show their colour
     shading.show_shadows = False
     shading.show_cavity = True
     shading.cavity_type = "BOTH"

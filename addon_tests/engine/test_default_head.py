@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +15,10 @@ from engine.flame.file import read_flame
 from engine.flame.lips import lip_curves
 from engine.flame.skinning import skin
 from engine.training.head.assemble import make_head
+from engine.training.head.paint import locate, paint
+from engine.training.head.raster import png, rasterise
 from engine.training.head.sdf import EYE, EYE_RADIUS
+from engine.training.head.unwrap import unwrap
 
 PATH = Path(__file__).parents[2] / "assets" / "default_head.npz"
 OPEN = 0.26  # radians of the jaw bone at jawOpen 1
@@ -43,7 +48,6 @@ CLOSED = [
     "cheekSquintRight",
     "noseSneerLeft",
     "noseSneerRight",
-    "tongueOut",
 ]
 
 
@@ -113,6 +117,7 @@ def test_sizes_and_types(arrays):
         if value.dtype.kind == "f":
             assert np.isfinite(value).all(), name
     assert PATH.stat().st_size < 6_000_000
+    assert PATH.with_suffix(".png").stat().st_size < 1_500_000
 
 
 def test_weights_and_joints(arrays):
@@ -249,3 +254,109 @@ def test_identities_keep_lips_and_sockets(head, made, seal):
         assert np.abs(radius / radius.mean() - 1).max() < 0.06
         lids = np.linalg.norm(v[made.tables["lid_inner"][0]] - joints[3], axis=1)
         assert lids.min() > radius[-1] * 1.02
+
+
+def test_the_neck_is_cut_level_in_every_identity(head, made):
+    rim = np.concatenate([made.tables["neck"], made.mirror[made.tables["neck"]]])
+    rng = np.random.default_rng(4)
+    for _ in range(8):
+        v = posed(head, shape=rng.standard_normal(300).astype(np.float32))
+        assert np.ptp(v[rim, 1]) < 0.5
+
+
+def test_the_tongue_comes_out_over_the_lower_lip(head, made):
+    lip, tongue = made.tables["mouth"][:5, 17:], made.tables["tongue"]
+    for jaw in (0.0, 0.13, 0.26):
+        v = posed(head, {"tongueOut": 1.0}, jaw=jaw)
+        top, bottom = v[made.tables["mouth"][0, 0]], v[made.tables["mouth"][0, 32]]
+        assert v[tongue, 2].max() > bottom[2] + 10
+        outside = v[tongue[:8, 0]]
+        outside = outside[np.abs(outside[:, 2] - bottom[2]).argmin()]  # the middle of the back, above the lip
+        assert bottom[1] < outside[1] < top[1]
+        assert v[lip, 1].max() < top[1] + 0.5
+
+
+def test_teeth_stay_behind_the_skin(head, made):
+    """Also where lips are rounded over an open jaw, and the corners are drawn to where the arch is wide."""
+    skin_quads = np.isin(made.quads, made.tables["skin"]).all(1)
+    corner = made.tables["mouth"][4, 16]
+    for values in ({"mouthPucker": 1.0}, {"mouthFunnel": 1.0}, {"mouthPucker": 0.6, "mouthFunnel": 0.6}):
+        for jaw in (0.0, 0.13, 0.26):
+            v = posed(head, values, jaw=jaw)
+            cheek = v[made.quads[skin_quads]].mean(1)
+            for name in ("teeth_upper", "teeth_lower"):
+                teeth = v[made.tables[name]].reshape(-1, 3)
+                teeth = teeth[teeth[:, 0] > v[corner, 0] + 1.5]  # outside the mouth
+                near = np.linalg.norm(cheek[None, :, :2] - teeth[:, None, :2], axis=2)
+                front = np.where(near < 3.5, cheek[None, :, 2], -np.inf).max(1)
+                assert (front > teeth[:, 2]).all(), (values, jaw, name)
+
+
+def test_uvs_lie_flat_in_the_square(arrays, made):
+    uv, corners = arrays["vt"].astype(float), arrays["ft"]
+    assert corners.shape == arrays["f"].shape
+    assert uv.min() > 0 and uv.max() < 1
+    a, b, c = uv[corners].swapaxes(0, 1)
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    assert (area <= 0).sum() <= 4
+    # each point belongs to one vertex, and only those on the seam have two
+    owner = np.full(len(uv), -1)
+    owner[corners.ravel()] = arrays["f"].ravel()
+    assert (owner[corners] == arrays["f"]).all()
+    twice = np.flatnonzero(np.bincount(owner) > 1)
+    assert len(owner) == 5023 + len(twice)
+    assert np.abs(arrays["v_template"][twice, 0]).max() == 0
+    wanted, _ = unwrap(made)
+    np.testing.assert_allclose(uv, wanted, atol=1e-4)
+
+
+def test_no_two_faces_share_a_pixel(made):
+    uv, corners = unwrap(made)
+    pixels, _, weight = rasterise(uv, corners[:, [0, 1, 2]], 256)
+    assert (weight > -1e-5).all() and len(pixels) == len(np.unique(pixels))
+    q = uv[corners]
+    d, e = q[:, 2] - q[:, 0], q[:, 3] - q[:, 1]
+    area = 0.5 * np.abs(d[:, 0] * e[:, 1] - d[:, 1] * e[:, 0]).sum()
+    pixels, _ = locate(made, uv, corners, 256)
+    assert abs(len(pixels) / 256**2 - area) < 0.02  # nothing lies on anything else
+
+
+def test_the_painting_is_written_as_a_png(made):
+    small = paint(made, *unwrap(made), size=96)
+    assert decoded(png(small)).tolist() == small.tolist()
+    assert small.min() < 30 < 200 < small.max()
+
+
+def decoded(data):
+    """The pixels (H,W,3) of an 8-bit RGB PNG, by the standard's own words."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    at, body, size = 8, b"", (0, 0)
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        part = data[at + 8 : at + 8 + length]
+        assert zlib.crc32(kind + part) == struct.unpack(">I", data[at + 8 + length : at + 12 + length])[0]
+        if kind == b"IHDR":
+            size = struct.unpack(">II", part[:8])
+            assert part[8:] == bytes([8, 2, 0, 0, 0])
+        body += part if kind == b"IDAT" else b""
+        at += 12 + length
+    width, height = size
+    raw = np.frombuffer(zlib.decompress(body), np.uint8).reshape(height, 1 + 3 * width)
+    out = np.zeros((height, width + 1, 3), np.int32)
+    above = np.zeros((width + 1, 3), np.int32)
+    for row in range(height):
+        kind, line = raw[row, 0], raw[row, 1:].reshape(width, 3).astype(np.int32)
+        here = out[row]
+        if kind == 2:
+            here[1:] = (line + above[1:]) & 255
+        elif kind == 1:
+            here[1:] = np.cumsum(line, 0) & 255
+        else:
+            for x in range(1, width + 1):
+                left, up, corner = here[x - 1], above[x], above[x - 1]
+                guess = left + up - corner
+                far = np.abs(guess - [left, up, corner])
+                paeth = np.where((far[0] <= far[1]) & (far[0] <= far[2]), left, np.where(far[1] <= far[2], up, corner))
+                here[x] = (line[x - 1] + (0, 0, 0, (left + up) // 2, paeth)[kind]) & 255
+        above = here
+    return out[:, 1:].astype(np.uint8)

@@ -25,7 +25,7 @@ from ..motion.regions import region_grams
 from .bones import edit_bones
 from .handle import Head, find_head, head_of
 from .joints import add_joints
-from .materials import add_uvs, face_materials, make_material, read_uvs
+from .materials import add_uvs, face_materials, make_material, read_picture, read_uvs
 from .names import (
     BLINK_KEY,
     BONES,
@@ -103,8 +103,9 @@ def _make_mesh(model: FlameModel, name: str) -> Any:
     polygons = [face[:3] if len(face) == 4 and face[3] == face[2] else face for face in faces.tolist()]
     data.from_pydata(model.v_template, [], polygons)
     names, index = face_materials(model, faces)
+    picture = read_picture(model) if uvs is not None else None
     for material in names:
-        data.materials.append(make_material(material))
+        data.materials.append(make_material(material, picture))
     data.polygons.foreach_set("material_index", index)
     if uvs is not None:
         add_uvs(data, model, faces, *uvs)

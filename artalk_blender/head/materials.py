@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A head's surface: UVs where its file has them, and materials that look right in Workbench too.
 
-Materials are plain colours, for Workbench and, as Principled BSDF, for everything else.
+Materials are plain colours, for Workbench and, as Principled BSDF, for everything else. A picture of the same name
+beside the head's file (`default_head.png`) goes over them by the UVs; it is packed, so that a .blend looks the same
+on a machine without it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ from ..errors import ArtalkError
 from .names import look_of
 from .topology import eyeballs
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PICTURE_LIMIT = 64 << 20  # bytes
+_WET = ("sclera", "iris", "pupil")
 _IRIS, _PUPIL = np.cos(np.radians(27.0)), np.cos(np.radians(11.0))
 
 
@@ -89,15 +94,53 @@ def _quad_uvs(triangles: NDArray[np.int64], corners: NDArray[np.int64], quads: N
                      for face, vertex in zip(owner.tolist(), loops.tolist(), strict=True)])
 
 
-def make_material(name: str) -> Any:
-    """A new material `name` (Blender numbers it where the name is taken)."""
+def read_picture(model: FlameModel) -> Any | None:
+    """A new image, packed, of the picture beside the head's file, or None where there is none that can be shown."""
+    path = model.path.with_suffix(".png") if model.path and "vt" in model.extras else None
+    if path is None or not path.is_file() or path.stat().st_size > _PICTURE_LIMIT:
+        return None
+    data = path.read_bytes()
+    # packed from memory: loaded from the file, it would keep where the extension lies
+    image = bpy.data.images.new(path.stem, 1, 1)
+    image.pack(data=data, data_len=len(data))
+    image.source = "FILE"
+    if not data.startswith(_PNG) or 0 in image.size:
+        bpy.data.images.remove(image)
+        return None
+    return image
+
+
+def _paint(name: str, shader: Any) -> None:
+    """What a painted head has besides its colours: wet eyes, matt hair, skin that light gets into."""
+    if any(word in name for word in _WET):
+        shader.inputs["Roughness"].default_value = 0.08
+    elif "hair" in name:
+        shader.inputs["Roughness"].default_value = 0.9
+    elif not any(word in name for word in ("teeth", "mouth")):
+        shader.inputs["Subsurface Weight"].default_value = 0.12
+        shader.inputs["Subsurface Scale"].default_value = 0.006
+
+
+def make_material(name: str, picture: Any | None = None) -> Any:
+    """A new material `name` (Blender numbers it where the name is taken), painted with the picture if there is one."""
     look = look_of(name)
     material = bpy.data.materials.new(name)
     material.diffuse_color = (*look.colour, 1.0)
     material.roughness = look.roughness
     material.metallic = 0.0
-    shader = next((node for node in compat.node_tree(material).nodes if node.type == "BSDF_PRINCIPLED"), None)
-    if shader is not None:
-        shader.inputs["Base Color"].default_value = (*look.colour, 1.0)
-        shader.inputs["Roughness"].default_value = look.roughness
+    tree = compat.node_tree(material)
+    shader = next((node for node in tree.nodes if node.type == "BSDF_PRINCIPLED"), None)
+    if shader is None:
+        return material
+    shader.inputs["Base Color"].default_value = (*look.colour, 1.0)
+    shader.inputs["Roughness"].default_value = look.roughness
+    if picture is not None:
+        _paint(name, shader)
+        node = tree.nodes.new("ShaderNodeTexImage")
+        node.image = picture
+        # without mipmaps: at a triangle's edge EEVEE may take one so small that hair and lips are mixed into the skin
+        node.interpolation = "Cubic"
+        node.location = (shader.location.x - 320.0, shader.location.y)
+        tree.links.new(node.outputs["Color"], shader.inputs["Base Color"])
+        tree.nodes.active = node  # what Workbench shows
     return material

@@ -33,7 +33,12 @@ def load_model(head: Head) -> FlameModel:
     for path in _candidates(head):
         if path.is_file() and _sha256(*_state(path)) == wanted:
             return _read(*_state(path))
-    name = head.armature[HEAD_KEY].get("name", "")
+    about = head.armature[HEAD_KEY]
+    name = about.get("name", "")
+    if name == DEFAULT_HEAD.name and not about.get("path", ""):
+        raise ArtalkError(f"“{head.armature.name}” was built from the default head of another version.",
+                          "It plays as before. For another identity add a new head, or show that version's "
+                          f"“{name}” with Find Head File.")
     raise ArtalkError(f"The file “{name}” that “{head.armature.name}” was built from is not where it was.",
                       "Show where it lies with Find Head File.")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m engine.training.head --out FILE` writes the default head."""
+"""`python -m engine.training.head --out FILE` writes the default head, and its texture beside it as a .png."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ import hashlib
 import time
 from pathlib import Path
 
-from .build import arrays, write
+from .assemble import make_head
+from .build import arrays, texture, write
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m engine.training.head", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("assets/default_head.npz"))
     args = parser.parse_args()
+    picture = args.out.with_suffix(".png")
     start = time.perf_counter()
-    write(args.out, arrays())
-    digest = hashlib.sha256(args.out.read_bytes()).hexdigest()
+    head = make_head()
+    write(args.out, arrays(head))
+    picture.write_bytes(texture(head))
     seconds = time.perf_counter() - start
-    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, sha256 {digest[:16]}, {seconds:.1f} s")
+    for path in (args.out, picture):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        print(f"{path}: {path.stat().st_size} bytes, sha256 {digest}")
+    print(f"{seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def make_head(field: HeadField | None = None) -> Head:
     skin = HalfHead(field or HeadField())
     half = Half(points=list(skin.points), quads=[tuple(q) for q in skin.skin.quads.tolist()])
     lip = {v for ring in skin.skin.mouth[:5] for v in ring.tolist()}
-    brow = {v for ring in skin.skin.eye[6:9] for v in ring[BROW].tolist()}
+    brow = {v for ring in skin.skin.eye[7:9] for v in ring[BROW].tolist()}
     names = (
         "hair"
         if hair

@@ -12,16 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from .assemble import Head, make_head
+from .assemble import Head
 from .eye_shapes import EyeStage, eye_shapes
 from .fields import Solver
 from .identity import identity_directions
 from .landmarks import landmarks
-from .mouth_shapes import OPEN, MouthStage, mouth_shapes
+from .mouth_shapes import OPEN, MouthStage, mouth_shapes, tongue_out
 from .opening import close_fields, opened
+from .paint import paint
 from .parts import COLOURS, MATERIALS
 from .primitives import Array
+from .raster import png
 from .rig import PARENTS, joint_regressor, skin_weights
+from .unwrap import unwrap
 
 NAMES = [
     "eyeBlinkLeft",
@@ -87,6 +90,7 @@ def expressions(head: Head, solver: Solver, jaw: Array) -> tuple[Array, Array]:
     shapes = mouth_shapes(stage, jaw) | eye_shapes(EyeStage(head, solver))
     shapes["mouthClose"], posedirs = close_fields(stage, jaw)
     shapes["jawOpen"] = opened(head.points, jaw, posedirs, OPEN) - head.points
+    shapes["tongueOut"] = tongue_out(head, shapes["jawOpen"])
     out = np.zeros((len(head.points), 3, len(NAMES) + CORRECTIVES))
     for k, name in enumerate(NAMES):
         out[:, :, k] = shapes.pop(name)
@@ -100,9 +104,8 @@ def rounded(values_mm: Array, step: float = ROUND) -> np.ndarray:
     return (np.round(values_mm / 1000.0 / step) * step).astype(np.float16)
 
 
-def arrays() -> dict[str, np.ndarray]:
+def arrays(head: Head) -> dict[str, np.ndarray]:
     """All arrays of the head file."""
-    head = make_head()
     solver = Solver(head)
     weights = skin_weights(head, solver)
     regressor = joint_regressor(head)
@@ -111,7 +114,10 @@ def arrays() -> dict[str, np.ndarray]:
     triangles = np.stack([head.quads[:, [0, 1, 2]], head.quads[:, [0, 2, 3]]], 1).reshape(-1, 3)
     faces, bary = landmarks(head, triangles)
     shapedirs = np.concatenate([rounded(identity), rounded(expression)], axis=2)
+    uv, corners = unwrap(head)
     return {
+        "vt": uv.astype(np.float32),
+        "ft": corners[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3).astype(np.int32),
         "v_template": (head.points / 1000.0).astype(np.float32),
         "f": triangles.astype(np.int32),
         "f_quads": head.quads.astype(np.int32),
@@ -127,6 +133,11 @@ def arrays() -> dict[str, np.ndarray]:
         "material_names": np.array(MATERIALS),
         "material_colors": np.array([COLOURS[name] for name in MATERIALS], np.float32),
     }
+
+
+def texture(head: Head) -> bytes:
+    """The colour texture as the bytes of a PNG."""
+    return png(paint(head, *unwrap(head)))
 
 
 def write(path: Path, content: dict[str, np.ndarray]) -> None:

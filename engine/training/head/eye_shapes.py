@@ -145,6 +145,25 @@ class EyeStage:
         return out
 
 
+def _ridges(head: Head, depth: Callable[[Array, Array], Array], reach: tuple[float, float]) -> Array:
+    """Symmetric relief of the forehead, `depth` (x >= 0, y) mm along z, between two heights; (V,3)."""
+    x, y, z = np.abs(head.points[:, 0]), head.points[:, 1], head.points[:, 2]
+    skin = np.isin(np.arange(len(x)), np.concatenate([head.tables["skin"], head.mirror[head.tables["skin"]]]))
+    band = smoothstep(y, reach[0], reach[0] + 6) * (1 - smoothstep(y, reach[1] - 8, reach[1])) * (z > 60) * skin
+    return np.stack([0 * x, 0 * x, depth(x, y) * band], 1)
+
+
+def frown_lines(x: Array, y: Array) -> Array:
+    """The two upright lines between the brows, the swelling between and beside them."""
+    line = -1.1 * np.exp(-(((x - 5.5 - 0.06 * (y - 14)) / 2.0) ** 2))
+    return np.asarray(line + 0.7 * np.exp(-((x / 2.6) ** 2)) + 0.5 * np.exp(-(((x - 11.5) / 3.5) ** 2)))
+
+
+def forehead_lines(x: Array, y: Array) -> Array:
+    """Three lines across the forehead, bowed like the brows."""
+    return np.asarray(1.0 * np.sin(2 * np.pi * (y - 1.5 * np.cos(x / 14.0)) / 11.0) * (1 - smoothstep(x, 26, 46)))
+
+
 def eye_shapes(stage: EyeStage) -> dict[str, Array]:
     """Lids, gaze, brows and nose; a pair's right side is the mirror image of its left."""
     mirror = stage.head.mirror
@@ -167,17 +186,21 @@ def eye_shapes(stage: EyeStage) -> dict[str, Array]:
     )
     sneer = stage.spots(
         [
-            ((14, -38, 97), 5, (0.8, 2.8, 0.6)),
-            ((12, -20, 92), 4, (0.2, 2.2, 0.8)),
-            ((20, -49, 90), 4, (0.6, 2.2, 0.4)),
+            ((14, -38, 97), 5, (0.9, 3.4, 0.8)),
+            ((12, -20, 92), 4, (0.2, 2.8, 1.3)),
+            ((20, -49, 90), 4, (0.7, 3.2, 0.9)),
         ],
         16,
     )
+    down = down + _ridges(stage.head, frown_lines, (4.0, 32.0))
+    lines = _ridges(stage.head, forehead_lines, (26.0, 66.0))
+    up = up + 0.6 * lines
     left |= {"browDown": down * soft, "browOuterUp": up * soft, "noseSneer": sneer * soft}
     out = {
         "browInnerUp": stage.brow(
             lambda u: np.stack([0.3 * (1 - u), 6.8 * (1 - u) ** 1.3, -0.4 * (1 - u)], 1), (6.0, -0.4)
         )
+        + lines
     }
     for name, field in left.items():
         out[f"{name}Left"], out[f"{name}Right"] = field, field[mirror] * [-1, 1, 1]

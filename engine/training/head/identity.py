@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .assemble import Head
-from .primitives import Array
+from .primitives import Array, smoothstep
 from .sdf import EYE
 
 COUNT = 300
@@ -145,9 +145,22 @@ def settle(head: Head, field: Array) -> Array:
     return out
 
 
+def level_neck(head: Head, field: Array) -> Array:
+    """Lets the neck's cut only shift and scale, so that it stays flat; the change fades out upwards over 60 mm."""
+    p = head.points
+    rim = np.unique(np.concatenate([head.tables["neck"], head.mirror[head.tables["neck"]]]))
+    terms = np.column_stack([np.ones(len(p)), p[:, 0], p[:, 2]])
+    plain = np.empty_like(field)
+    for axis, used in ((0, [0, 1]), (1, [0]), (2, [0, 2])):
+        answer = np.linalg.lstsq(terms[rim][:, used], field[rim, axis], rcond=None)[0]
+        plain[:, axis] = terms[:, used] @ answer
+    keep = smoothstep(p[:, 1:2], -176.0, -116.0)
+    return np.where(p[:, 1:2] < -110, keep * field + (1 - keep) * plain, field)
+
+
 def identity_directions(head: Head) -> Array:
     """(V,3,300), millimetres per standard deviation."""
     rng = np.random.default_rng(SEED)
     fields = _affine(head.points) + _handles(head.points) + _features(head)
     fields += _modes(head, rng, COUNT - len(fields))
-    return np.stack([settle(head, f) for f in fields], axis=2)
+    return np.stack([level_neck(head, settle(head, f)) for f in fields], axis=2)

@@ -15,6 +15,7 @@ import numpy as np
 
 from .assemble import Head
 from .fields import Solver, symmetric
+from .parts import tongue_grid
 from .primitives import Array, smoothstep
 
 BAG_FOLLOW = np.array([1.0, 0.95, 0.65, 0.1])
@@ -116,7 +117,7 @@ def _smile(q: Lips) -> Array:
     thin = q.middle * 0.2 * (q.seal[..., 1] - q.points[..., 1])
     return stack(
         6.3 * out + 0.05 * q.points[..., 0] * q.middle,
-        5.4 * out**1.8 - 0.3 + thin,
+        6.4 * out**1.8 - 0.3 + thin,
         -3.6 * out**1.4 - 1.2 * q.middle,
     )
 
@@ -136,9 +137,9 @@ def _pucker(q: Lips) -> Array:
 
 
 def _funnel(q: Lips) -> Array:
-    side = np.where(q.upper, 1.0, np.where(q.lower, -1.0, 0.0)) * rise(q.middle, 0.75)
+    side = np.where(q.upper, 1.0, np.where(q.lower, -1.0, 0.0)) * rise(q.middle, 0.75) ** 0.72
     x = -(1 - 0.66) * q.points[..., 0]
-    return stack(x, side * (4.2 - 0.45 * q.ring), (4.6 + 2.2 * q.middle) * (1 - 0.05 * q.ring))
+    return stack(x, side * (4.1 - 0.45 * q.ring), (4.6 + 2.2 * q.middle) * (1 - 0.05 * q.ring))
 
 
 def _frown(q: Lips) -> Array:
@@ -208,7 +209,7 @@ def split(head: Head, field: Array, width: float = 22.0) -> tuple[Array, Array]:
 
 
 # from the wing of the nose past the corner of the mouth, left half, mm
-FOLD = np.array([(16.5, -38, 94), (22, -45, 91), (27.5, -53, 87), (33, -62, 81.5), (36, -70, 77.0)])
+FOLD = np.array([(17.5, -37, 92), (23, -43.5, 89), (28.5, -51, 85), (33.5, -60, 79), (37, -69, 74), (38, -76, 70)])
 
 
 def smile_fold(head: Head) -> Array:
@@ -221,24 +222,45 @@ def smile_fold(head: Head) -> Array:
     near = (gap**2).sum(2).argmin(1)
     away = gap[np.arange(len(p)), near]
     side = away @ np.array([0.85, 0.50, 0.15])
-    along = np.sin(np.pi * np.clip(0.12 + 0.8 * part[near], 0, 1)) ** 0.7
+    along = np.sin(np.pi * (0.16 + 0.84 * part[near])) ** 0.8
     off = np.sqrt(((away**2).sum(1) - side**2).clip(0))
-    depth = 2.8 * np.exp(-(((side - 4.5) / 4.0) ** 2)) - 2.2 * np.exp(-(((side + 0.3) / 2.2) ** 2))
+    depth = 3.4 * np.exp(-(((side - 6.5) / 4.6) ** 2)) - 2.5 * np.exp(-(((side + 0.2) / 2.8) ** 2))
     amount = depth * along * np.exp(-((off / 6.0) ** 2))
-    skin = np.zeros(len(p), bool)
-    skin[head.tables["skin"]] = skin[head.mirror[head.tables["skin"]]] = True
-    skin[head.tables["mouth"][:6]] = skin[head.mirror[head.tables["mouth"][:6]]] = False
-    out = np.where(skin, amount, 0.0)[:, None] * np.array([0.45, 0.0, 0.9])
+    skin = np.zeros(len(p))
+    skin[head.tables["skin"]] = 1.0
+    skin[head.tables["mouth"][:7].ravel()] = np.repeat([0, 0, 0, 0, 0, 0.3, 0.7], 33)
+    skin = np.maximum(skin, skin[head.mirror])
+    out = (amount * skin)[:, None] * np.array([0.45, 0.0, 0.9])
     out[head.points[:, 0] < 0, 0] *= -1
     return symmetric(head, out)
+
+
+# middle and reach of the puffed cheek, left half, mm, and how far it swells
+CHEEK = ((48.0, -56.0, 58.0), (18.0, 15.0, 20.0), 8.5)
+
+
+def swelling(head: Head, where: tuple[tuple[float, float, float], tuple[float, float, float], float]) -> Array:
+    """A round swelling of the skin outside the lips along its normal, both sides; (V,3)."""
+    centre, reach, height = where
+    p = np.abs(head.points) * [1, 0, 0] + head.points * [0, 1, 1]
+    amount = height * np.exp(-0.5 * (((p - centre) / np.asarray(reach)) ** 2).sum(1))
+    skin = np.zeros(len(p))
+    skin[head.tables["skin"]] = 1.0
+    skin[head.tables["ear"]] = 0.0
+    for ring in range(9):  # nothing on the lips, all of it from the fifth ring outside them
+        skin[head.tables["mouth"][ring]] = smoothstep(float(ring), 3.5, 8.5)
+    skin = np.maximum(skin, skin[head.mirror])
+    normal = (p - [0, -50, 20]) / np.linalg.norm(p - [0, -50, 20], axis=1, keepdims=True)
+    normal[:, 0] *= np.sign(head.points[:, 0])
+    return symmetric(head, (amount * skin)[:, None] * normal)
 
 
 def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
     """All shapes of mouth, jaw and cheeks but jawOpen and mouthClose; `jaw` are the jaw weights (V,)."""
     head = stage.head
-    cheek, puff, chin = (37, -40, 74), (44, -58, 66), (0, -97, 92)
+    cheek, chin = (37, -40, 74), (0, -97, 92)
     pairs = {
-        "mouthSmile": stage.solve(_smile, [(cheek, 7, (1.8, 3.6, 2.0)), ((44, -26, 70), 5, (0.8, 1.8, 1.0))]),
+        "mouthSmile": stage.solve(_smile, [(cheek, 7, (2.0, 4.6, 2.8)), ((44, -26, 70), 5, (0.8, 2.2, 1.6))]),
         "mouthFrown": stage.solve(_frown, [((34, -84, 74), 4, (0.4, -2.2, 0.0))]),
         "mouthDimple": stage.solve(_dimple),
         "mouthStretch": stage.solve(_stretch, [((42, -74, 66), 5, (2.8, -0.8, -0.4))]),
@@ -256,12 +278,8 @@ def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
         "mouthShrugUpper": stage.solve(_shrug_upper),
         "cheekPuff": stage.solve(
             _puff,
-            [
-                (puff, 7, (6.5, 0.0, 5.5)),
-                ((30, -52, 85), 3, (2.6, 0.6, 4.2)),
-                ((36, -80, 72), 3, (3.0, -0.6, 3.4)),
-            ],
-        ),
+        )
+        + swelling(head, CHEEK),
     }
     pairs["mouthSmile"] += smile_fold(head)
     for name, field in pairs.items():
@@ -269,7 +287,6 @@ def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
     sideways = stage.solve(_constant(6.5, 0, 0), [(chin, 8, (1.5, 0, 0))], mirrored=False)
     out["mouthLeft"], out["mouthRight"] = sideways, sideways[head.mirror] * [-1, 1, 1]
     out |= jaw_slides(stage, jaw)
-    out["tongueOut"] = tongue_out(head)
     return out
 
 
@@ -298,13 +315,21 @@ def jaw_slides(stage: MouthStage, jaw: Array) -> dict[str, Array]:
     }
 
 
-def tongue_out(head: Head) -> Array:
-    """The tongue slides forward and up a little; the lips stay, so it asks for an open mouth."""
+# tongueOut: the middle of each of the tongue's rows, z, y and half width, mm: between the teeth, over the lip, down
+TONGUE_OUT = np.array(
+    [(46, -80, 15), (54, -76, 16), (64, -72.5, 16), (76, -71.0, 15.5), (88, -70.7, 14.5), (98, -70.8, 13.8),
+     (107, -72.6, 12.8), (113, -76.0, 10.6), (115.5, -79.4, 7.0), (113, -80.6, 8), (104, -77.6, 12), (90, -76.0, 13)],
+    float,
+)  # fmt: skip
+TONGUE_JAW = 0.30  # of jawOpen goes with it, or the teeth would be in its way
+
+
+def tongue_out(head: Head, opened: Array) -> Array:
+    """The tongue comes out between the teeth over the lower lip; `opened` is the field of jawOpen (V,3)."""
     index = head.tables["tongue"]
-    rows = np.linspace(0, 1, len(index))[:, None]
-    move = np.zeros((len(head.points), 3))
-    along = smoothstep(rows, 0.1, 0.75) * (1 - 0.25 * smoothstep(rows, 0.85, 1.0))
-    move[index, 2] = along * 26.0
-    move[index, 1] = along * 1.0
-    move[head.mirror[index]] = move[index]
+    target = tongue_grid(TONGUE_OUT)
+    rest = head.points[index]
+    move = TONGUE_JAW * opened
+    move[index] = target - rest
+    move[head.mirror[index]] = move[index] * [-1, 1, 1]
     return move

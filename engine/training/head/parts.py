@@ -45,6 +45,7 @@ COLOURS = {  # linear RGB
 EYE_ANGLES = np.array([0.20, 0.345, 0.49, 0.60, 0.80, 1.05, 1.35, 1.65, 1.95, 2.25])
 EYE_AROUND = 16
 TEETH_HALF = 9  # columns besides the midline
+ARCH = np.array([25.0, 43.0])  # half width and depth of the dental arch
 TONGUE_HALF, TONGUE_ROWS = 4, 12
 
 
@@ -78,10 +79,10 @@ class Half:
 EAR_RINGS = (
     (0.93, 0.0, 0.4, 0.0, 0.0),
     (1.0, 0.0, 1.0, 0.0, 0.0),
-    (0.93, 1.9, 1.0, 0.0, 0.0),
-    (0.79, -2.2, 1.0, 0.4, 0.0),
-    (0.60, 1.4, 0.95, 1.6, 0.6),
-    (0.45, -2.4, 0.7, 2.2, 1.0),
+    (0.90, 3.0, 1.0, 0.0, 0.0),
+    (0.76, -4.0, 0.95, 0.5, 0.0),
+    (0.60, 2.6, 0.90, 1.8, 0.6),
+    (0.47, -4.2, 0.55, 2.2, 1.0),
 )
 
 
@@ -89,9 +90,10 @@ def ear_outline(angle: Array) -> tuple[Array, Array]:
     """The rim in ear-plane coordinates (back, up), mm: broad above, a small lobe below."""
     up = 25.0 * np.sin(angle) + 0.5
     c, s = np.cos(angle), np.sin(angle)
-    rear = np.interp(s, [-1, -0.8, -0.4, 0.2, 0.7, 1], [10.5, 11.5, 13, 16.5, 16.5, 14])
-    front = np.interp(s, [-1, -0.6, 0.2, 0.7, 1], [9.5, 10, 11.5, 13.5, 14])
-    back = np.where(c > 0, rear, front) * np.sign(c) * np.abs(c) ** 0.85 + 1.0
+    rear = np.interp(s, [-1, -0.8, -0.4, 0.2, 0.7, 1], [12.0, 12.6, 13.2, 16.8, 17.0, 14.5])
+    front = np.interp(s, [-1, -0.6, 0.2, 0.7, 1], [9.0, 9.6, 11.5, 13.5, 14])
+    blunt = np.interp(s, [-1, -0.3, 0.3], [0.62, 0.8, 0.85])  # a round lobe
+    back = np.where(c > 0, rear, front) * np.sign(c) * np.abs(c) ** blunt + 1.0
     return back, up
 
 
@@ -100,7 +102,7 @@ def add_ear(half: Half, head: HalfHead) -> None:
     a = ear_angles()
     back, up = ear_outline(a)
     stand = 1.8 + 12.0 * np.clip((np.cos(a) + 0.55) / 1.45, 0, 1) ** 1.2
-    stand *= np.interp(np.sin(a), [-1, -0.5, 1], [0.55, 0.9, 1.0])
+    stand *= np.interp(np.sin(a), [-1, -0.5, 1], [0.3, 0.85, 1.0])
     y0, z0 = ear_frame(9.5 * np.cos(a), 19.5 * np.sin(a))
     rings = []
     lobe = smoothstep(np.sin(a), -0.95, -0.45)  # the lobe is plain
@@ -202,9 +204,9 @@ def add_teeth(half: Half) -> None:
             [
                 np.stack(
                     [
-                        27.5 * np.sin(u) * (1 - depth / 40),
+                        ARCH[0] * np.sin(u) * (1 - depth / 40),
                         np.full_like(u, y) + 0.6 * (1 - np.cos(u)),
-                        90.5 - depth + out - 43 * (1 - np.cos(u)),
+                        90.5 - depth + out - ARCH[1] * (1 - np.cos(u)),
                     ],
                     1,
                 )
@@ -216,17 +218,32 @@ def add_teeth(half: Half) -> None:
         half.tables[name] = index
 
 
-def add_tongue(half: Half) -> None:
-    """A sheet from the root over the back to the tip and a little under it."""
-    s = np.linspace(0, 1, TONGUE_ROWS)
-    z = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [44, 57, 78, 83.5, 84.6, 83, 72])
-    y = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [-80, -70.5, -70.8, -73, -74.6, -76, -78.5])
-    w = np.interp(s, [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1], [15, 17.5, 15, 10, 8, 10, 14])
+def tongue_grid(rows: Array) -> Array:
+    """The left half of a tongue (R,C,3) from the middles of its rows: z, y and half width, (R,3) mm, root to tip.
+
+    Rows after the foremost are its underside, which meets the upper side at the edges.
+    """
     t = np.linspace(0, 1, TONGUE_HALF + 1)
-    x = np.outer(w, np.sin(t * np.pi / 2))
-    drop = np.outer(np.where(s < 0.78, 4.5, -1.5), t**2)
-    groove = np.outer(np.where(s < 0.7, 0.8, 0.0), np.exp(-((t / 0.25) ** 2)))
-    zz = z[:, None] - np.outer(np.where(s > 0.55, 4.0, 0.0), t**2)
-    index = half.add(np.stack([x, y[:, None] - drop - groove, zz], -1))
+    tip = int(rows[:, 0].argmax())
+    z, y, wide = rows[:, :1], rows[:, 1:2], rows[:, 2:]
+    drop = (1.2 * t - 4.0 * t**3) * (wide / 16) ** 1.5
+    out = np.stack(np.broadcast_arrays(wide * np.sin(t * np.pi / 2), y + drop, z - 5.0 * t**2), -1)
+    near = np.arange(len(rows)) > tip
+    edge = out[: tip + 1, -1]
+    for k in np.flatnonzero(near):
+        x, low = (np.interp(out[k, :, 2], edge[:, 2], edge[:, axis]) for axis in (0, 1))
+        out[k, :, 0] = x * np.sin(t * np.pi / 2)
+        out[k, :, 1] = rows[k, 1] + (low - rows[k, 1]) * t**4
+    return np.asarray(out)
+
+
+def add_tongue(half: Half) -> None:
+    """A sheet from the root over the back to the tip and back underneath."""
+    s = np.linspace(0, 1, TONGUE_ROWS)
+    at = [0, 0.3, 0.62, 0.74, 0.80, 0.88, 1]
+    z = np.interp(s, at, [44, 57, 78, 83.5, 84.6, 83, 72])
+    y = np.interp(s, at, [-80, -70.5, -70.8, -73, -74.6, -76, -78.5])
+    wide = np.interp(s, at, [15, 17.5, 15, 10, 8, 10, 14])
+    index = half.add(tongue_grid(np.column_stack([z, y, wide])))
     half.sheet(index, "tongue")
     half.tables["tongue"] = index

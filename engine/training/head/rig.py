@@ -22,7 +22,8 @@ PARENTS = np.array([-1, 0, 1, 1, 1])
 def lip_share(count: int = 33) -> Array:
     """Jaw weight along a half lip loop: 0 upper middle, .5 corner, 1 lower middle, rounded at the corner."""
     t = np.linspace(-1, 1, count)
-    return 0.5 + 0.5 * np.sign(t) * np.sin(np.pi / 2 * np.minimum(1.0, np.abs(t) / 0.62))
+    # steep at the corner, as an ellipse is: a plain sine opens to a hexagon
+    return 0.5 + 0.5 * np.sign(t) * np.sin(np.pi / 2 * np.minimum(1.0, np.abs(t) / 0.65)) ** 0.72
 
 
 def jaw_weights(head: Head, solver: Solver) -> Array:

@@ -18,7 +18,7 @@ LIP_RINGS = (0.0, 0.13, 0.42, 0.73)  # the seal's neighbour lies close, so that 
 LIP_UPPER = np.array([-0.6, 0.9, 1.9, 1.9, 0.9, 0.35])
 LIP_LOWER = np.array([-0.6, 1.4, 2.9, 2.3, 0.7, 0.0])
 MARGIN_RADIUS = EYE_RADIUS + 1.4
-BROW = np.arange(4, 14)  # eye columns that carry the eyebrow, between rings 6 and 8
+BROW = np.arange(4, 14)  # eye columns that carry the eyebrow, about rings 7 and 8
 NOSTRIL = np.array([8.4, -44.0, 99.9])
 NOSTRIL_LONG, NOSTRIL_SHORT = 4.5, 2.6  # semi-axes of its rim
 NOSTRIL_AXIS = np.array([0.72, -0.69])  # x, z of the long axis, backwards and outwards
@@ -49,14 +49,6 @@ def eye_curve(points: Array, sharp: bool) -> Array:
     upper = CubicSpline(np.arange(5), ring[:5])
     lower = CubicSpline(np.arange(4, 9), ring[4:])
     return np.where((at <= 4)[:, None], upper(at), lower(at))
-
-
-def brow_edges() -> tuple[Array, Array]:
-    """Upper and lower edge of the eyebrow, (10,2) each, from the inner to the outer end."""
-    at = np.linspace(0, 4, 10)
-    upper = np.array([(13.8, 20.3), (22, 22.3), (32, 23.9), (42, 22.8), (50.5, 17.6)])
-    lower = np.array([(14.4, 15.6), (22, 17.4), (32, 19.4), (42, 19.8), (50.0, 16.8)])
-    return np.asarray(CubicSpline(range(5), upper)(at)), np.asarray(CubicSpline(range(5), lower)(at))
 
 
 def ramp(loops: list[Array], inner: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)) -> list[Array]:
@@ -125,8 +117,6 @@ class HalfHead:
         mouth = ramp(loops, LIP_RINGS)
         eye = ramp([eye_curve(np.array(r, float), k == 0) for k, r in enumerate(cage.EYE_LOOPS)])
         p[s.mouth.ravel()] = np.concatenate(mouth)
-        eye[8][BROW, :2], eye[6][BROW, :2] = brow_edges()
-        eye[7][BROW] = 0.5 * (eye[6][BROW] + eye[8][BROW])
         p[s.eye.ravel()] = np.concatenate(eye)
         front[s.mouth.ravel()] = True
         front[s.eye[:7].ravel()] = True
@@ -139,8 +129,7 @@ class HalfHead:
     def _relax(self) -> None:
         p, s = self.points, self.skin
         pinned = np.zeros(len(p), bool)
-        brow = s.eye[6:8, BROW].ravel()
-        lids = [s.eye[:5].ravel(), s.eye[8], brow]
+        lids = [s.eye[:5].ravel(), s.eye[8]]
         pinned[np.concatenate([s.mouth[:6].ravel(), *lids, self.hole, self.rim])] = True
         average = smoothing(s.quads, self.mid, s.neck, self.hole)
         for turn in range(70):
@@ -220,6 +209,13 @@ class HalfHead:
         """Two rings inside the lid margin, (2, 32, 3): the inner edge and one hidden behind the lid."""
         d = self.points[self.skin.eye[0]] - EYE
         near = EYE + d / np.linalg.norm(d, axis=1, keepdims=True) * (EYE_RADIUS + 0.65)
+        # the corners are webbed, or the gap beside the ball shows; the inner one so becomes the caruncle
+        web = np.zeros(32)
+        web[[0, 1, 31, 2, 30, 3, 29]] = 1.0, 0.9, 0.9, 0.6, 0.6, 0.25, 0.25
+        web[[16, 15, 17]] = 0.7, 0.45, 0.45
+        flat = d[:, :2] * (1 - 0.16 * web[:, None])
+        deep = np.sqrt(((EYE_RADIUS + 0.55) ** 2 - (flat**2).sum(1)).clip(1.0))
+        near = np.where(web[:, None] > 0, EYE + np.column_stack([flat, deep]), near)
         q = d.copy()
         q[:, :2] *= 1.22
         q[:, 2] -= 4.2
