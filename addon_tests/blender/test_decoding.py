@@ -62,8 +62,11 @@ def test_a_recorders_unfinished_header_is_read(tmp_path):
     assert len(read_wav(make_wav(tmp_path / "a.wav", samples, 1, 16, promise=0xFFFFFFFF))[0]) == 3000
 
 
-@pytest.mark.parametrize("content", [b"", b"RIFF", b"RIFF\0\0\0\0WAVE",
-                                     b"RIFF\0\0\0\0WAVEfmt \x02\0\0\0\1\0data\0\0\0\0", b"RIFF\0\0\0\0WAVEdata\x04\0\0\0abcd", b"OggS" + bytes(100)])
+@pytest.mark.parametrize("content", [
+    b"", b"RIFF", b"RIFF\0\0\0\0WAVE", b"RIFF\0\0\0\0WAVEfmt \x02\0\0\0\1\0data\0\0\0\0",
+    b"RIFF\0\0\0\0WAVEdata\x04\0\0\0abcd",
+    b"OggS" + bytes(100),
+])
 def test_what_is_not_plain_is_left_to_blender(tmp_path, content):
     path = tmp_path / "a.wav"
     path.write_bytes(content)
