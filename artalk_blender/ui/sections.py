@@ -86,6 +86,9 @@ def draw_head(layout: Any, context: Any) -> None:
         return
     if context.scene.artalk.head_object is None:
         layout.label(text=head.armature.name, icon="OUTLINER_OB_ARMATURE")
+    shading = getattr(context.space_data, "shading", None)
+    if shading is not None and shading.type == "SOLID" and shading.color_type != "TEXTURE" and head.mesh.data.uv_layers:
+        layout.prop_enum(shading, "color_type", "TEXTURE", text="Show Painted Skin", icon="TEXTURE")
 
 
 def draw_identity(layout: Any, context: Any) -> None:
