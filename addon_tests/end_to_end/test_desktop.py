@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The built zip in a desktop Blender, driven by clicks and keys. Skipped, with a reason, where there is none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("PIL")
+
+from desktop import DEMO, ROOT, Desktop, Outcome, find_desktop, long_speech
+
+BLENDER, REASON = find_desktop()
+pytestmark = pytest.mark.skipif(not BLENDER, reason=REASON)
+LONG = 120.0  # seconds of speech, so that there is a middle of the job
+HAPPENINGS = ("escape", "stop_button", "undo", "save", "open_file", "new_file", "delete_head", "remove_strip",
+              "change_scene", "disable", "quit_blender")
+
+
+@pytest.fixture(scope="module")
+def desktop(tmp_path_factory: pytest.TempPathFactory) -> Desktop:
+    folder = tmp_path_factory.mktemp("desktop")
+    subprocess.run([sys.executable, ROOT / "build_addon.py", "--out", folder], check=True, capture_output=True)
+    desktop = Desktop(BLENDER, folder)
+    desktop.install(next(folder.glob("*.zip")))
+    return desktop
+
+
+@pytest.fixture(scope="module")
+def long_line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return long_speech(tmp_path_factory.mktemp("speech") / "long.wav", LONG)
+
+
+@pytest.fixture
+def play(desktop: Desktop) -> Callable[..., Outcome]:
+    """Plays a scenario to its end; no worker may outlive Blender."""
+    def play(scenario: str, *arguments: str | Path) -> Outcome:
+        found = desktop.run(scenario, *arguments)
+        assert found.status == 0, found.facts.get("failure") or found.output[-3000:]
+        assert found.left == []
+        return found
+    return play
+
+
+def test_four_clicks_to_a_playing_head(play: Callable[..., Outcome]):
+    assert set(play("first_use", DEMO).pictures) >= {"empty", "head", "ready", "generated", "played"}
+
+
+def test_tuning_is_seen_at_once_and_undone_at_once(play: Callable[..., Outcome]):
+    play("tuning", DEMO)
+
+
+def test_an_error_is_shown(play: Callable[..., Outcome], tmp_path: Path):
+    (tmp_path / "broken.wav").write_bytes(b"RIFF not a sound")
+    play("error", tmp_path / "broken.wav")
+
+
+@pytest.mark.parametrize("what", HAPPENINGS)
+def test_whatever_happens_in_the_middle_of_a_job(play: Callable[..., Outcome], long_line: Path, what: str):
+    assert play("interrupted", long_line, what).facts["halves"] == 0
