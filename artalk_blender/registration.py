@@ -30,5 +30,6 @@ def register() -> None:
 
 
 def unregister() -> None:
+    job.give_up_all()
     for module in reversed(MODULES):
         module.unregister()

@@ -229,8 +229,12 @@ def register() -> None:
     """Nothing to register; the worker starts with the first job."""
 
 
-def unregister() -> None:
+def give_up_all() -> None:
+    """Ends every job that runs in the interface; while their operators are still registered."""
     for job in list(_running):
         job.cancel(bpy.context)
+
+
+def unregister() -> None:
     close_client()
 
