@@ -83,7 +83,7 @@ class Desktop:
         out.mkdir()
         width, height = SIZE
         command = [self.blender, "--enable-event-simulate", "--window-geometry", "0", "0", str(width), str(height),
-                   "--python", str(DRIVER), "--", scenario, str(out), *map(str, arguments)]
+                   "--python-exit-code", "1", "--python", str(DRIVER), "--", scenario, str(out), *map(str, arguments)]
         virtual = not has_screen()
         if virtual:
             screen = f"-screen 0 {width}x{height}x24 -nolisten tcp -fbdir {out}"

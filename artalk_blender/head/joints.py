@@ -5,8 +5,8 @@ A mesh of five points, one a joint, has the head's expressions as shape keys as 
 points are where the expression takes the joints. Every bone has a Pivot constraint to its point, in the bone's own
 space, which is FLAME's: it turns the bone about rest joint + dJ. All of it is live and needs no Python; nothing is
 keyed, and `location` stays the artist's, along the axes of the turned bone. (Drivers that add up 100 products for each
-of 15 numbers make a frame dearer than 136 plain keys, addon_tests/benchmarks/bench_head.py; and a bone that is driven
-by its own rotation is, to Blender, a dependency cycle.)
+of 15 numbers cost more, addon_tests/benchmarks/bench_head.py; and a bone that is driven by its own rotation is, to
+Blender, a dependency cycle.)
 
 The mesh is in no collection: it goes when the head goes, and comes along where the head is linked or appended.
 """
