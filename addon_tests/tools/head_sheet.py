@@ -241,6 +241,8 @@ def make_scene(size: int, engine: str) -> Any:
         _light(s)
         if engine == "cycles":
             s.cycles.samples, s.cycles.use_denoising = 48, True
+        else:
+            s.eevee.taa_render_samples = 16  # enough to look, and some seconds a picture without a GPU
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     camera.data.clip_start = 0.01
     s.collection.objects.link(camera)
