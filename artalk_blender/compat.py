@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,11 +49,6 @@ def retiming(strip: Any) -> Retiming:
     return Retiming(keys, int(round(length - (keys[-1] - keys[0])) > 0) if keys else 0)
 
 
-def retimes_offset(strip: Any) -> bool:
-    """Whether the strip's offset shifts its sound in a way of its own, because it is retimed: before 5.0."""
-    return bpy.app.version < (5, 0, 0) and len(strip.retiming_keys) > 0 and strip.sound_offset != 0.0
-
-
 def keeps_pitch(strip: Any) -> bool:
     """Whether a retimed sound strip sounds as high as it was recorded, which 5.0 brought, or changes with its speed."""
     return bool(getattr(strip, "pitch_correction", False))
@@ -64,19 +60,26 @@ def let_pitch_follow_speed(strip: Any) -> None:
         strip.pitch_correction = False
 
 
-def make_playable(strip: Any) -> float:
-    """Moves a retimed sound strip, with what it lies in, to where it can be mixed down safely; returns how far back.
+def make_playable(strip: Any, rate: float) -> float:
+    """Moves a retimed sound strip, with what it lies in, to where it can be mixed down safely, in a scene of `rate`
+    frames a second; returns by how many frames it sounds earlier now.
 
-    4.5 reads the speed before a retimed sound's first frame as well, where it has written none: the sound comes up to a
-    frame late, or Blender ends in a division by zero. Before frame 0 it reads none. 5.2 needs no such care.
+    4.5 writes the speeds from the strip's start plus its sound's offset on, rounded to a frame, but reads them from that
+    frame cut off, and from the frame before where the mix starts between frames. What it has not written is chance: the
+    sound comes late, early or not at all, or Blender ends in a division by zero. Where frame 0 is the first written,
+    and an offset is rounded down, all that it reads is written. 5.2 needs no such care.
     """
     if hasattr(strip, "content_start"):
         return 0.0
     start, outermost = strip.frame_start, strip
     while outermost.parent_meta() is not None:
         outermost = outermost.parent_meta()
-    outermost.frame_start -= start
-    return float(start - strip.frame_start)
+    offset = strip.sound_offset * rate
+    first = math.floor(offset + 0.5)
+    outermost.frame_start -= start + first
+    if offset:
+        strip.sound_offset = (first + 0.01) / rate
+    return float(start + offset - strip.frame_start - strip.sound_offset * rate)
 
 
 def set_strip_length(strip: Any, frames: int) -> None:

@@ -98,7 +98,7 @@ def _alone(strip: Any, scene: Any) -> Iterator[_Listening]:
         twin.volume, twin.pan = 1.0, 0.0
         twin.modifiers.clear()
         copy.use_audio, copy.audio_volume = True, 1.0
-        earlier = compat.make_playable(twin)
+        earlier = compat.make_playable(twin, _fps(copy))
         span = compat.strip_span(twin)
         # from where a mixdown of the whole scene comes to a new block of samples as well: speed changes between blocks
         before = int((span.start - scene.frame_start) // _ALIGNED) * _ALIGNED

@@ -131,7 +131,7 @@ def hear(strip: Any, scene: Any, recording: Recording) -> StripAudio:
     """The same, of a sound that was read already."""
     samples, sha256 = recording.samples, recording.sha256
     rate, seconds = scene_rate(scene), len(samples) / SAMPLE_RATE
-    in_parts = len(strip.retiming_keys) > 2 or compat.retimes_offset(strip)
+    in_parts = len(strip.retiming_keys) > 2
     whole = heard_times(strip, scene, seconds) if in_parts else _steady(strip, rate, seconds)
     (first, last), (offset, until) = whole.frames[:: len(whole.frames) - 1], whole.seconds[:: len(whole.seconds) - 1]
     stretched = in_parts and compat.keeps_pitch(strip)
