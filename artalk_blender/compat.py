@@ -64,7 +64,7 @@ def make_playable(strip: Any, rate: float) -> float:
     """Moves a retimed sound strip, with what it lies in, to where it can be mixed down safely, in a scene of `rate`
     frames a second; returns by how many frames it sounds earlier now.
 
-    4.5 writes the speeds from the strip's start plus its sound's offset on, rounded to a frame, but reads them from that
+    4.5 writes the speeds from the strip's start plus its offset on, rounded to a frame, but reads them from that
     frame cut off, and from the frame before where the mix starts between frames. What it has not written is chance: the
     sound comes late, early or not at all, or Blender ends in a division by zero. Where frame 0 is the first written,
     and an offset is rounded down, all that it reads is written. 5.2 needs no such care.
