@@ -16,7 +16,7 @@ from .animation.takes import Provenance
 from .audio.lines import join_lines
 from .audio.looks import look_of
 from .audio.samples import SAMPLE_RATE
-from .audio.strip import hear, scene_rate, sound_file, speech_strips
+from .audio.strip import read_strip_in_steps, scene_rate, speech_strips
 from .engine.passage import Passage
 from .errors import ArtalkError
 from .estimate import note_speed
@@ -49,10 +49,9 @@ class Generation:
         lines = []
         for name in self._strips:
             job.show(f"Reading “{name}”")
-            recording = yield sound_file(self._find_strip(name)[0].sound).read_beside
-            strip, sequencer = self._find_strip(name)
-            lines.append((name, look_of(strip, sequencer).as_dict(), hear(strip, sequencer, recording)))
-        rate = scene_rate(sequencer)
+            heard = yield from read_strip_in_steps(partial(self._find_strip, name))
+            lines.append((name, look_of(*self._find_strip(name)).as_dict(), heard))
+        rate = scene_rate(self._find_strip(self._strips[0])[1])
         audio = yield partial(join_lines, [line for _, _, line in lines], rate)
         times = audio.times.scaled(self._rate / rate)
         level = yield partial(loudness, audio.samples)

@@ -20,7 +20,7 @@ from .animation.mouth import mouth_of
 from .animation.read_head import is_plain, read_in_steps
 from .animation.take_data import DIGEST, LINES, TAKE_KEY, noted, raw_motion, times_of
 from .audio.samples import SAMPLE_RATE
-from .audio.strip import StripAudio, hear, scene_rate, sound_file, sound_strips, span_start, speech_strips
+from .audio.strip import StripAudio, read_strip_in_steps, scene_rate, sound_strips, span_start, speech_strips
 from .engine.portable.hearing import Hearing
 from .errors import ArtalkError, EngineError
 from .head.handle import Head, find_head, head_of
@@ -70,11 +70,11 @@ class LipCheck:
         return found
 
     def _check(self, name: str, hearing: Hearing, job: Job) -> Work[LipReport]:
-        recording = yield sound_file(self._find(name)[0].sound).read_beside
-        strip, sequencer, scene = self._find(name)
-        audio, rate = hear(strip, sequencer, recording), scene_rate(scene)
+        audio = yield from read_strip_in_steps(lambda: self._find(name)[:2])
+        _, sequencer, scene = self._find(name)
+        rate = scene_rate(scene)
         audio = replace(audio, times=audio.times.scaled(rate / scene_rate(sequencer)))
-        del strip, sequencer, scene
+        del sequencer, scene
         heard = yield from _listen(hearing, audio, job)
         lips, beyond = yield from self._read(audio, rate, job)
         report = yield partial(check_lips, lips, heard, audio.times)

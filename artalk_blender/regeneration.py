@@ -40,7 +40,7 @@ from .animation.takes import Bound, simplify_take
 from .audio.lines import join_lines
 from .audio.looks import MOVED, SAME, StripLook, look_of
 from .audio.samples import SAMPLE_RATE
-from .audio.strip import StripAudio, find_sound_strip, hear, scene_rate, sound_file
+from .audio.strip import StripAudio, find_sound_strip, read_strip_in_steps, scene_rate
 from .engine.passage import FRAME_SAMPLES, Passage
 from .errors import ArtalkError
 from .head.handle import Head, head_of
@@ -162,9 +162,9 @@ class Regeneration:
         heard, rate = [], 1.0
         for line, name in zip(self._lines, self._strips, strict=True):
             job.show(f"Reading “{name}”")
-            recording = yield sound_file(self._strip(name)[0].sound).read_beside
+            audio = yield from read_strip_in_steps(partial(self._strip, name))
             strip, scene = self._strip(name)
-            audio, rate = hear(strip, scene, recording), scene_rate(scene)
+            rate = scene_rate(scene)
             if audio.sha256 != line.get("sha256") and not self._wish.changed_sound:
                 raise ArtalkError(f"The sound of the strip “{name}” is not the one that the take was made from.",
                                   "Allow changed sound, or generate the take again.")

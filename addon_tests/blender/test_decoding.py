@@ -14,12 +14,11 @@ import pytest
 from conftest import voice, write_wav
 
 import aud  # isort: skip - bpy brings it
-from artalk_blender.audio.decoder import decode_beside
+from artalk_blender.audio.beside import decode_beside
 from artalk_blender.audio.samples import read_sound
 from artalk_blender.audio.strip import SoundFile, add_sound_strip, sound_file
 from artalk_blender.audio.wav import read_wav
 from artalk_blender.errors import ArtalkError
-from artalk_blender.worker.launch import clean_environment
 
 
 def make_wav(path, samples, kind, bits, extensible=False, promise=None):
@@ -108,8 +107,8 @@ def test_another_process_decodes_the_same_and_python_goes_on(scene, flac):
 
 
 def test_where_no_other_process_starts_it_is_decoded_here(flac):
-    assert decode_beside(flac, "", clean_environment()) is not None
-    nowhere = partial(decode_beside, blender="/nowhere/blender", environment={})
+    assert decode_beside(flac, "") is not None
+    nowhere = partial(decode_beside, blender="/nowhere/blender")
     assert nowhere(flac) is None
     assert len(SoundFile(flac).read(nowhere).samples) == pytest.approx(40 * 16000, abs=2000)
     assert bpy.app.version >= (4, 5, 0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import bpy
@@ -13,10 +15,12 @@ import pytest
 from artalk_blender.engine.audio_file import read_audio
 from conftest import voice, write_wav
 
+import artalk_blender.audio.strip as strip_module
 from artalk_blender import compat
 from artalk_blender.audio.samples import cut, read_sound
-from artalk_blender.audio.strip import add_sound_strip, find_sound_strip, read_strip
+from artalk_blender.audio.strip import add_sound_strip, find_sound_strip, read_strip, read_strip_in_steps
 from artalk_blender.errors import EngineError
+from artalk_blender.runner import Runner
 
 
 def trim(strip, first, last):
@@ -157,8 +161,8 @@ def retimed(scene, tmp_path):
 def clicks(seconds):
     """(N,) at 16 kHz: a click at every half second."""
     samples = np.zeros(round(seconds * 16000))
-    for time in np.arange(0.5, seconds, 0.5):
-        samples[round(time * 16000):][:40] = 0.9
+    for second in np.arange(0.5, seconds, 0.5):
+        samples[round(second * 16000):][:40] = 0.9
     return samples
 
 
@@ -255,6 +259,28 @@ def test_only_the_strip_is_heard_and_the_scene_stays(scene, retimed, tmp_path):
     assert facts_of_scene(scene) == before
     assert found.times == clean.times and np.array_equal(found.samples, clean.samples)
     assert 0.5 < found.facts["speed"] < 1.0 and found.sha256 == clean.sha256
+
+
+@pytest.mark.parametrize("pitch", ["kept", "follows"])
+@pytest.mark.parametrize("starts", [True, False])
+def test_another_blender_listens_the_same_and_this_one_is_free(scene, retimed, monkeypatch, pitch, starts):
+    if pitch == "follows":
+        compat.let_pitch_follow_speed(retimed)
+    elif not hasattr(retimed, "pitch_correction"):
+        pytest.skip("this Blender changes the pitch with the speed")
+    if not starts:
+        monkeypatch.setattr(strip_module, "mix_beside", partial(strip_module.mix_beside, blender="/nowhere/blender"))
+    retime_parts(scene, retimed, "slow, fast, as recorded")
+    here, before = read_strip(retimed, scene), facts_of_scene(scene)
+    runner, longest = Runner(read_strip_in_steps(lambda: (retimed, scene))), 0.0
+    while not runner.ended:
+        began = time.thread_time()
+        runner.advance(0.0)
+        longest = max(longest, time.thread_time() - began)
+        assert facts_of_scene(scene) == before
+        time.sleep(0.02)
+    assert runner.result.times == here.times and np.array_equal(runner.result.samples, here.samples)
+    assert longest < 0.05 or not starts
 
 
 def test_where_a_retimed_strip_lies_moves_its_times_only(scene, retimed):

@@ -29,7 +29,7 @@ from .fcurves import bone_path, key_path
 
 NECK, EYES = BONES.index("neck"), (BONES.index("eye_left"), BONES.index("eye_right"))
 _MOST_FRAMES = 2_700_000  # of motion: 30 hours
-_EVALUATED, _FROM_CURVES = 8, 200  # frames in one step
+_EVALUATED, _FROM_CURVES = 8, 100  # frames in one step
 _STILL = 1e-7  # radians
 _ROTATIONS = ("rotation_quaternion", "rotation_euler", "rotation_axis_angle")
 

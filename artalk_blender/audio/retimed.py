@@ -5,16 +5,17 @@ Blender tells where a strip's retiming keys lie, but not how fast it plays betwe
 which nothing but the strip sounds, is given another sound and mixed down: one that says at each moment how far into it
 one is. That is exact as long as Blender changes the pitch with the speed. Where it keeps the pitch, its stretching
 displaces the sound after each change of speed, by up to 0.2 s: then the sound itself is mixed down and heard as it is
-played.
+played. Where this Blender is to stay free, another one mixes.
 """
 
 from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from numpy.typing import NDArray
 from .. import compat
 from ..errors import ArtalkError
 from ..motion.timing import TimeMap
+from ..runner import Work
+from .mixer import mix_down
 from .samples import cut, read_sound
 
 Floats = NDArray[np.float64]
@@ -37,46 +40,91 @@ _WITHIN = 1e-3  # seconds of sound by which the map's straight pieces may be off
 _ALIGNED = 512  # frames: at the usual rates a whole number of the 1024 samples that Blender mixes at a time
 
 
+Find = Callable[[], tuple[Any, Any]]  # a strip and its scene, found again
+Beside = Callable[[Path, Path], bool]  # mixes a .blend's only scene down into a WAV file; False where that failed
+
+
 @dataclass(frozen=True)
 class _Listening:
-    """A scene in which one strip sounds, that strip, how many frames earlier it lies than in the artist's scene,
-    and a folder for what is listened to."""
+    """A scene in which one strip sounds, that strip, and how many frames earlier it lies than in the artist's scene."""
 
     scene: Any
     strip: Any
     earlier: float
-    folder: Path
 
 
-def heard_times(strip: Any, scene: Any, seconds: float) -> TimeMap:
+@dataclass(frozen=True)
+class _Mix:
+    """What sounds from a scene's first frame to its last, as samples at `rate` in a WAV file."""
+
+    path: Path
+    first: int
+    last: int
+    fps: float
+    rate: int
+    earlier: float
+
+
+def heard_times(find: Find, seconds: float, beside: Beside | None) -> Work[TimeMap]:
     """Seconds of a strip's sound -> scene frames, between the first and the last that are heard of `seconds`.
 
-    Raises ArtalkError where nothing of it is heard.
+    Mixed down `beside` Blender, or, with None or where that fails, here. Raises ArtalkError where nothing is heard.
     """
-    with _alone(strip, scene) as alone:
-        compat.let_pitch_follow_speed(alone.strip)
-        telltale = bpy.data.sounds.load(str(_write_telltale(alone.folder / "telltale.wav", seconds)))
-        try:
-            alone.strip.sound = telltale
-            mixed = _mix_down(alone.scene, alone.folder / "mixed.wav", "STEREO")
-        finally:
-            bpy.data.sounds.remove(telltale)
-        frames, heard = _at_frames(mixed, alone.scene)
-        frames += alone.earlier
+    name = find()[0].name
+    with tempfile.TemporaryDirectory(prefix="artalk-", ignore_cleanup_errors=True) as folder:
+        told = _write_telltale(Path(folder) / "telltale.wav", seconds)
+        mix = yield from _mixed(find, Path(folder), "STEREO", beside, told)
+        frames, heard = _at_frames(mix)
     # at its ends it is filtered in and out over a few samples, where it tells less
     sounds = heard[:, 1] > 0.5 * heard[:, 1].max(initial=1e-6)
     if sounds.sum() < 2:
-        raise ArtalkError(f"Nothing of the strip “{strip.name}” is heard.", "Clear its retiming.")
+        raise ArtalkError(f"Nothing of the strip “{name}” is heard.", "Clear its retiming.")
     place = seconds * heard[sounds, 0] / heard[sounds, 1]
     return TimeMap.through(np.clip(place, 0.0, seconds), frames[sounds], _WITHIN)
 
 
-def as_played(strip: Any, scene: Any, first: float, last: float) -> NDArray[np.float32]:
+def as_played(find: Find, first: float, last: float, beside: Beside | None) -> Work[NDArray[np.float32]]:
     """Samples (N,) at 16 kHz of a strip alone between two scene frames, as Blender plays it at its full volume."""
+    name = find()[0].name
+    with tempfile.TemporaryDirectory(prefix="artalk-", ignore_cleanup_errors=True) as folder:
+        mix = yield from _mixed(find, Path(folder), "MONO", beside)
+        mixed = read_sound(mix.path, name)
+    return cut(mixed, (first - mix.earlier - mix.first) / mix.fps, (last - first) / mix.fps)
+
+
+def _mixed(find: Find, folder: Path, channels: str, beside: Beside | None, instead: Path | None = None) -> Work[_Mix]:
+    """The strip alone, mixed down; `instead` of its own sound another one, whose pitch follows the speed."""
+    strip, scene = find()
+    blend = folder / "alone.blend"
     with _alone(strip, scene) as alone:
-        mixed = read_sound(_mix_down(alone.scene, alone.folder / "mixed.wav", "MONO"), strip.name)
-        rate = _fps(alone.scene)
-        return cut(mixed, (first - alone.earlier - alone.scene.frame_start) / rate, (last - first) / rate)
+        del strip, scene
+        render = alone.scene.render
+        render.ffmpeg.audio_channels = channels
+        mix = _Mix(folder / "mixed.wav", alone.scene.frame_start, alone.scene.frame_end, _fps(alone.scene),
+                   render.ffmpeg.audio_mixrate, alone.earlier)
+        with _sounding(alone.strip, instead):
+            if beside is None:
+                _mix_down(alone.scene, mix.path)
+                return mix
+            bpy.data.libraries.write(str(blend), {alone.scene}, path_remap="ABSOLUTE", fake_user=True)
+    if not (yield partial(beside, blend, mix.path)):
+        return (yield from _mixed(find, folder, channels, None, instead))
+    return mix
+
+
+@contextmanager
+def _sounding(strip: Any, instead: Path | None) -> Iterator[None]:
+    """Gives a strip another sound for a while."""
+    if instead is None:
+        yield
+        return
+    compat.let_pitch_follow_speed(strip)
+    sound = bpy.data.sounds.load(str(instead))
+    try:
+        strip.sound = sound
+        yield
+    finally:
+        bpy.data.sounds.remove(sound)
 
 
 def _fps(scene: Any) -> float:
@@ -103,8 +151,7 @@ def _alone(strip: Any, scene: Any) -> Iterator[_Listening]:
         # from where a mixdown of the whole scene comes to a new block of samples as well: speed changes between blocks
         before = int((span.start - scene.frame_start) // _ALIGNED) * _ALIGNED
         copy.frame_start, copy.frame_end = max(0, scene.frame_start + before), int(np.ceil(span.end))
-        with tempfile.TemporaryDirectory(prefix="artalk-", ignore_cleanup_errors=True) as folder:
-            yield _Listening(copy, twin, earlier, Path(folder))
+        yield _Listening(copy, twin, earlier)
     finally:
         bpy.data.scenes.remove(copy)
 
@@ -123,16 +170,13 @@ def _unmute(editor: Any, name: str) -> Any:
     return wanted
 
 
-def _mix_down(scene: Any, path: Path, channels: str) -> Path:
+def _mix_down(scene: Any, path: Path) -> None:
     """Writes what sounds in the scene's frames as 32-bit floats into a WAV file."""
-    scene.render.ffmpeg.audio_channels = channels
     try:
-        with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
-            bpy.ops.sound.mixdown(filepath=str(path), container="WAV", codec="PCM", format="F32")
+        mix_down(scene, path)
     except (AttributeError, RuntimeError):
         raise ArtalkError("This Blender can't mix sound down, which a strip retimed in parts needs.",
                           "Use the Blender from blender.org, or clear the retiming.") from None
-    return path
 
 
 def _write_telltale(path: Path, seconds: float) -> Path:
@@ -147,14 +191,14 @@ def _write_telltale(path: Path, seconds: float) -> Path:
     return path
 
 
-def _at_frames(path: Path, scene: Any) -> tuple[Floats, Floats]:
+def _at_frames(mix: _Mix) -> tuple[Floats, Floats]:
     """Scene frames (K,), whole ones and those between, and the samples (K,2) of a mix of the scene there."""
-    first = float(scene.frame_start)
-    frames = np.arange(first, scene.frame_end + 1.0, 0.5)
-    rows = np.round((frames - first) / _fps(scene) * scene.render.ffmpeg.audio_mixrate).astype(np.int64)
-    with path.open("rb") as file:
+    first = float(mix.first)
+    frames = np.arange(first, mix.last + 1.0, 0.5)
+    rows = np.round((frames - first) / mix.fps * mix.rate).astype(np.int64)
+    with mix.path.open("rb") as file:
         start = file.read(4096).index(b"data") + 8
-    count = (path.stat().st_size - start) // (4 * _STEREO)
-    samples = np.memmap(path, "<f4", "r", start, (count, _STEREO))  # ten minutes are 230 MB
+    count = (mix.path.stat().st_size - start) // (4 * _STEREO)
+    samples = np.memmap(mix.path, "<f4", "r", start, (count, _STEREO))  # ten minutes are 230 MB
     there = rows < count
-    return frames[there], samples[rows[there]].astype(np.float64)
+    return frames[there] + mix.earlier, samples[rows[there]].astype(np.float64)

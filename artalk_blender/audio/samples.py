@@ -20,12 +20,12 @@ from ..errors import ArtalkError
 from .wav import read_wav
 
 Floats = NDArray[np.float32]
-Beside = Callable[[Path], "tuple[Floats, int] | None"]
+Decoder = Callable[[Path], "tuple[Floats, int] | None"]
 
 _LONG = 10.0  # seconds of sound that take some 30 ms to decode
 
 
-def read_sound(path: Path, name: str = "", beside: Beside | None = None) -> Floats:
+def read_sound(path: Path, name: str = "", beside: Decoder | None = None) -> Floats:
     """Samples (N,) float32, 16 kHz, mono, of a sound file. `name` is what messages call it.
 
     `beside` decodes what would keep Blender waiting for long, in another process; None: all is decoded here.
@@ -40,7 +40,7 @@ def read_sound(path: Path, name: str = "", beside: Beside | None = None) -> Floa
     return mono_16k(np.ascontiguousarray(samples.T), rate, name)
 
 
-def _decode(path: Path, name: str, beside: Beside | None) -> tuple[Floats, int]:
+def _decode(path: Path, name: str, beside: Decoder | None) -> tuple[Floats, int]:
     """(samples (N,C), rate) by Blender's own audio library."""
     try:
         import aud

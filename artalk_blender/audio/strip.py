@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,10 @@ from numpy.typing import NDArray
 from .. import compat
 from ..errors import ArtalkError
 from ..motion.timing import TimeMap, frame_to_seconds
-from ..worker.launch import clean_environment
-from .decoder import decode_beside
-from .retimed import as_played, heard_times
-from .samples import SAMPLE_RATE, Beside, cut, read_sound
-
-_BLENDER: str = bpy.app.binary_path or ""  # asked here, because threads must not ask Blender
+from ..runner import Work, finish
+from .beside import decode_beside, mix_beside
+from .retimed import Beside, Find, as_played, heard_times
+from .samples import SAMPLE_RATE, Decoder, cut, read_sound
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,9 @@ class SoundFile:
 
     def read_beside(self) -> Recording:
         """The same as `read`, for a thread: what takes long to decode is decoded in another process."""
-        return self.read(partial(decode_beside, blender=_BLENDER, environment=clean_environment()))
+        return self.read(decode_beside)
 
-    def read(self, beside: Beside | None = None) -> Recording:
+    def read(self, beside: Decoder | None = None) -> Recording:
         """Raises ArtalkError for what can't be read."""
         if self.packed is None:
             return Recording(read_sound(self.path, "", beside), _sha256(self.path))
@@ -124,27 +121,37 @@ def read_strip(strip: Any, scene: Any) -> StripAudio:
     the speed. Only where Blender keeps the pitch of a sound that is retimed in parts, it is heard as it is played.
     Raises ArtalkError for a sound that can't be read, and for a strip of which nothing is heard.
     """
-    return hear(strip, scene, sound_file(strip.sound).read())
+    return finish(_hear(lambda: (strip, scene), sound_file(strip.sound).read(), None))
 
 
-def hear(strip: Any, scene: Any, recording: Recording) -> StripAudio:
-    """The same, of a sound that was read already."""
+def read_strip_in_steps(find: Find) -> Work[StripAudio]:
+    """The same, with what takes long done in threads and in another Blender; `find` gives the strip and its scene."""
+    recording = yield sound_file(find()[0].sound).read_beside
+    return (yield from _hear(find, recording, mix_beside))
+
+
+def _hear(find: Find, recording: Recording, beside: Beside | None) -> Work[StripAudio]:
+    """What of a sound that was read a strip lets hear."""
     samples, sha256 = recording.samples, recording.sha256
+    strip, scene = find()
     rate, seconds = scene_rate(scene), len(samples) / SAMPLE_RATE
+    path, name = strip.sound.filepath, strip.name
     in_parts = len(strip.retiming_keys) > 2
-    whole = heard_times(strip, scene, seconds) if in_parts else _steady(strip, rate, seconds)
-    (first, last), (offset, until) = whole.frames[:: len(whole.frames) - 1], whole.seconds[:: len(whole.seconds) - 1]
     stretched = in_parts and compat.keeps_pitch(strip)
+    whole = None if in_parts else _steady(strip, rate, seconds)
+    del strip, scene
+    if whole is None:
+        whole = yield from heard_times(find, seconds, beside)
+    (first, last), (offset, until) = whole.frames[:: len(whole.frames) - 1], whole.seconds[:: len(whole.seconds) - 1]
     if stretched:
-        heard, times = as_played(strip, scene, first, last), TimeMap.steady(first, rate)
+        heard, times = (yield from as_played(find, first, last, beside)), TimeMap.steady(first, rate)
     else:
         heard = cut(samples, offset, until - offset)
         times = TimeMap(tuple(second - offset for second in whole.seconds), whole.frames)
     start, end = frame_to_seconds(first, rate), frame_to_seconds(last, rate)
     facts = {"start": start, "end": end, "offset": offset, "speed": round((until - offset) / (end - start), 9),
              "as_played": float(stretched)}
-    path = strip.sound.filepath
-    return StripAudio(heard, first, Path(path).stem or strip.name, path, sha256, times, facts)
+    return StripAudio(heard, first, Path(path).stem or name, path, sha256, times, facts)
 
 
 def _steady(strip: Any, rate: float, seconds: float) -> TimeMap:

@@ -12,14 +12,16 @@ from pathlib import Path
 import bpy
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
+from ..animation.growing import GrowingTake
 from ..animation.read_head import HeadMotion, animated_range, read_in_steps
-from ..animation.takes import TAKE_KEY, Provenance, is_take, new_take
+from ..animation.takes import TAKE_KEY, Provenance, is_take
 from ..audio.strip import scene_rate
 from ..engine.files import write_motion
 from ..engine.motion_files import SUFFIXES, read_motion_file
 from ..errors import ArtalkError
 from ..head.handle import Head, find_head
 from ..motion.process import ProcessSettings
+from ..motion.timing import Keying, TimeMap
 from ..runner import Work
 from ..worker.job import ModalJob
 
@@ -109,11 +111,18 @@ class ARTALK_OT_import_motion(_NeedsHead, _FileJob, bpy.types.Operator, ImportHe
         head, scene = find_head(bpy.context), bpy.context.scene
         if head is None:
             raise ArtalkError("The head is gone.", "Add it again and import once more.")
-        take = new_take(head, motion, self.start_frame, scene_rate(scene), provenance,
-                        ProcessSettings(smooth=False, clamp=False))
+        rate = scene_rate(scene)
+        take = GrowingTake(head.armature.name, TimeMap.steady(self.start_frame, rate), rate, provenance,
+                           ProcessSettings(smooth=False, clamp=False), Keying())
+        del head, scene
+        try:
+            name = yield from take.complete(motion, None, provenance)
+        except BaseException:
+            take.discard()
+            raise
         for note in notes:
             self.report({"WARNING"}, note)
-        self.report({"INFO"}, f"Keyed {len(motion)} frames as “{take.name}”.")
+        self.report({"INFO"}, f"Keyed {len(motion)} frames as “{name}”.")
 
 
 class ARTALK_OT_export_motion(_NeedsHead, _FileJob, bpy.types.Operator, ExportHelper):
