@@ -168,7 +168,7 @@ class HeadField:
     def _mouth(p: Array, d: Array) -> Array:
         d = join(d, ellipsoid(p, (0, -62.5, 84), (21, 7.5, 15)), 8)
         d = join(d, ellipsoid(p, (0, -74.5, 83), (18, 6.5, 14)), 8)
-        return cut(d, chain(p, [(0, -49, 103.6), (0, -58, 102.8)], 2.6), 4)
+        return cut(d, chain(p, [(0, -50, 103.9), (0, -58, 103.1)], 2.6), 6)
 
     def gradient(self, points: Array, lips: bool = True) -> Array:
         """Numeric outward gradient (N,3), unit length."""

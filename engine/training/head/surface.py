@@ -103,7 +103,7 @@ class HalfHead:
         self.rim = np.array([nose[18, 2], *nose[17, 2:7], nose[18, 6], *nose[19, 6:1:-1]])
         self._place()
         self._relax()
-        self._soften()
+        self._columella()
         self._lips()
         self._lids()
         self._nostril()
@@ -132,7 +132,7 @@ class HalfHead:
         lids = [s.eye[:5].ravel(), s.eye[8]]
         pinned[np.concatenate([s.mouth[:6].ravel(), *lids, self.hole, self.rim])] = True
         pull = np.ones(len(p))
-        pull[self.hole], pull[self.rim] = 5.0, 1.8
+        pull[self.hole], pull[self.rim] = 5.0, 1.4
         average = smoothing(s.quads, self.mid, s.neck, pull)
         for turn in range(70):
             move = (average @ p - p) * 0.5
@@ -148,18 +148,12 @@ class HalfHead:
                 p[self.mid, 0] = 0.0
                 p[s.neck, 1] = cage.NECK[1][0][1]
 
-    def _soften(self) -> None:
-        """Even out what lies under the ear, where the field creases across narrow quads."""
-        p = self.points
-        share = np.exp(-0.5 * (((p - [58, -58, -6]) / [40, 26, 28]) ** 2).sum(1))
-        share[np.concatenate([self.hole, self.skin.neck])] = 0.0
+    def _columella(self) -> None:
+        """Round the hollow between nose and upper lip, which is narrower than its quads."""
+        p, near = self.points, self.skin.mouth[6:9, :10].ravel()
         average = smoothing(self.skin.quads, self.mid, self.skin.neck, np.ones(len(p)))
-        near = np.flatnonzero(share > 0.02)
-        for _ in range(60):
-            p[near] += ((average @ p - p) * (0.6 * share)[:, None])[near]
-            p[near] = self.field.project(p[near], 1)
-        for _ in range(14):
-            p[near] += ((average @ p - p) * (0.6 * share)[:, None])[near]
+        for _ in range(6):
+            p[near] += 0.5 * (average @ p - p)[near]
         p[self.mid, 0] = 0.0
 
     def _lips(self) -> None:
