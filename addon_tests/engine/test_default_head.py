@@ -242,6 +242,34 @@ def test_lids_meet_and_stay_in_front_of_the_eye(head, made):
     assert gap.max() < 0.3
 
 
+def test_the_inner_lid_edge_has_no_step(arrays, made):
+    """Seen from the front it follows the margin at a share that changes little from point to point."""
+    v, middle = arrays["v_template"].astype(float) * 1000, EYE[:2]
+    margin, inner = made.tables["eye"][0], made.tables["lid_inner"][0]
+    share = np.linalg.norm(v[inner, :2] - middle, axis=1) / np.linalg.norm(v[margin, :2] - middle, axis=1)
+    assert np.abs(share - np.roll(share, 1)).max() < 0.07
+
+
+def test_the_ear_has_its_folds(arrays, made):
+    """From the rim inwards behind the ear's middle: helix, scapha, antihelix, concha."""
+    x = arrays["v_template"][:, 0].astype(float) * 1000
+    _, helix, _, scapha, antihelix, concha = x[made.tables["ear_rings"][:, 5:11]]
+    assert (helix - scapha > 4).all() and (antihelix - scapha > 3).all() and (antihelix - concha > 6).all()
+
+
+def test_people_differ(arrays, made):
+    """Two random faces, size and place taken out, differ by some 3 mm."""
+    v = arrays["v_template"].astype(float) * 1000
+    face = made.tables["skin"][v[made.tables["skin"], 2] > 40]
+    size = np.sqrt(((v[face] - v[face].mean(0)) ** 2).sum())
+    rng = np.random.default_rng(1)
+    people = v[face] + np.einsum("vck,pk->pvc", arrays["shapedirs"][face, :, :300] * 1000.0, rng.normal(size=(8, 300)))
+    people -= people.mean(1, keepdims=True)
+    people *= size / np.sqrt((people**2).sum((1, 2), keepdims=True))
+    between = [np.sqrt(((a - b) ** 2).sum(1).mean()) for k, a in enumerate(people) for b in people[:k]]
+    assert 2.9 < np.mean(between) < 5 and min(between) > 1.5
+
+
 def test_identities_keep_lips_and_sockets(head, made, seal):
     rng = np.random.default_rng(3)
     for _ in range(8):

@@ -160,8 +160,8 @@ def frown_lines(x: Array, y: Array) -> Array:
 
 
 def forehead_lines(x: Array, y: Array) -> Array:
-    """Three lines across the forehead, bowed like the brows."""
-    return np.asarray(1.0 * np.sin(2 * np.pi * (y - 1.5 * np.cos(x / 14.0)) / 11.0) * (1 - smoothstep(x, 26, 46)))
+    """Two or three lines across the forehead, bowed like the brows."""
+    return np.asarray(0.85 * np.sin(2 * np.pi * (y - 1.5 * np.cos(x / 14.0)) / 15.0) * (1 - smoothstep(x, 22, 46)))
 
 
 def eye_shapes(stage: EyeStage) -> dict[str, Array]:
@@ -186,9 +186,9 @@ def eye_shapes(stage: EyeStage) -> dict[str, Array]:
     )
     sneer = stage.spots(
         [
-            ((14, -38, 97), 5, (0.9, 3.4, 0.8)),
-            ((12, -20, 92), 4, (0.2, 2.8, 1.3)),
-            ((20, -49, 90), 4, (0.7, 3.2, 0.9)),
+            ((14, -38, 97), 5, (1.2, 4.8, 1.0)),
+            ((12, -18, 92), 4, (0.3, 3.6, 1.9)),
+            ((21, -49, 90), 5, (0.9, 4.6, 1.4)),
         ],
         16,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from .assemble import Head
 from .primitives import Array, smoothstep
 from .sdf import EYE
+from .surface import EAR_CENTRE
 
 COUNT = 300
 SEED = 20240517
@@ -41,6 +42,9 @@ HANDLES: list[tuple[tuple[float, float, float], tuple[float, float, float], tupl
     ((0, -140, 12), (30, 40, 24), (0, 0, 2.0)),
     ((0, -56, 98), (18, 10, 14), (0, 0, 1.0)),
     ((0, -88, 92), (20, 9, 14), (0, 0, -1.0)),
+    ((26, -68, 88), (9, 12, 14), (0, 0.5, 0)),
+    ((48, 18, 76), (14, 10, 18), (0, 1.4, 0)),
+    ((14, 16, 94), (10, 10, 14), (0, 0.7, 0)),
 ]
 
 
@@ -66,7 +70,7 @@ def _affine(points: Array) -> list[Array]:
 def _handles(points: Array) -> list[Array]:
     out = []
     for centre, reach, move in HANDLES:
-        c, r, m = np.array(centre, float), np.array(reach, float), 0.75 * np.array(move, float)
+        c, r, m = np.array(centre, float), np.array(reach, float), 1.15 * np.array(move, float)
         field = _blend(points, c, r)[:, None] * m
         if c[0] > 0:
             field = field + _blend(points * [-1, 1, 1], c, r)[:, None] * m * [-1, 1, 1]
@@ -75,17 +79,18 @@ def _handles(points: Array) -> list[Array]:
 
 
 def _features(head: Head) -> list[Array]:
-    """Eye distance, size and height, mouth width, height and fullness, nose length, ears."""
+    """Eye distance, size, height and slant, mouth width, height and fullness, nose length, ears."""
     p, tab = head.points, head.tables
     side = np.sign(p[:, :1])
     eye = _blend(np.abs(p), EYE, np.array([17, 15, 26.0]))[:, None]
     mouth = _blend(p, np.array([0, -68, 92.0]), np.array([30, 15, 30.0]))[:, None]
     ear = np.zeros((len(p), 1))
     ear[tab["ear"]] = ear[head.mirror[tab["ear"]]] = 1.0
-    pinna = p - np.column_stack([side[:, 0] * 68, np.full(len(p), -18.5), np.full(len(p), -3.0)])
+    pinna = p - np.column_stack([side[:, 0] * 68, np.full(len(p), EAR_CENTRE[0]), np.full(len(p), -3.0)])
     q = p - [0, -68.2, 92]
     local = np.column_stack([np.abs(p[:, 0]) - EYE[0], p[:, 1] - EYE[1], p[:, 2] - EYE[2]])
     local[:, 0] *= side[:, 0]
+    tilt = np.column_stack([-side[:, 0] * local[:, 1], np.abs(p[:, 0]) - EYE[0], np.zeros(len(p))])
     lips = np.zeros((len(p), 3))
     ring = tab["mouth"][:9]
     seal = p[ring[0]]
@@ -97,12 +102,13 @@ def _features(head: Head) -> list[Array]:
         eye * [0, 1.2, 0],
         eye * local * 0.035,
         eye * [0, 0, 1.2],
+        eye * tilt * 0.045,
         mouth * q * [0.07, 0, 0],
         mouth * [0, 1.5, 0],
         mouth * [0, 0, 1.5],
         lips * [1, 1, 0.6],
         ear * pinna * 0.07,
-        ear * np.abs(pinna[:, :1]) * side * [0.25, 0, 0],
+        ear * np.abs(pinna[:, :1]) * side * [0.18, 0, 0],
     ]
 
 
@@ -126,7 +132,7 @@ def _modes(head: Head, rng: np.random.Generator, count: int) -> list[Array]:
 
 
 def settle(head: Head, field: Array) -> Array:
-    """Let each eyeball move and scale as a whole and take its lids along, fading over the outer lid rings."""
+    """Let each eyeball move, scale and roll as a whole and take its lids along, fading over the outer lid rings."""
     tab, out = head.tables, field.copy()
     fade = np.array([1, 1, 1, 1, 0.85, 0.6, 0.35, 0.15, 0.05])
     index = np.concatenate([tab["eyeball"], tab["lid_inner"].ravel(), tab["eye"].ravel()])
@@ -140,7 +146,10 @@ def settle(head: Head, field: Array) -> Array:
         arm = head.points[ball] - centre
         mean = field[ball].mean(0)
         scale = ((field[ball] - mean) * (arm - arm.mean(0))).sum() / ((arm - arm.mean(0)) ** 2).sum()
-        whole = mean + (head.points[ids] - centre - arm.mean(0)) * scale
+        flat, sway = arm[:, :2] - arm[:, :2].mean(0), field[ball, :2] - mean[:2]
+        roll = (flat[:, 0] * sway[:, 1] - flat[:, 1] * sway[:, 0]).sum() / (flat**2).sum()
+        away = head.points[ids] - centre - arm.mean(0)
+        whole = mean + away * scale + roll * away[:, [1, 0, 2]] * [-1, 1, 0]
         out[ids] = rigid * whole + (1 - rigid) * out[ids]
     return out
 

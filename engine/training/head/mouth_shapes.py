@@ -165,10 +165,10 @@ def _roll(upper: bool) -> Shape:
 
 def _press(q: Lips) -> Array:
     on = rise(q.middle, 0.5)
-    inner = np.array([0.0, 0.28, 0.32, 0.32, 0.28])[q.ring.astype(int)]
+    inner = np.array([0.0, 0.40, 0.46, 0.46, 0.38])[q.ring.astype(int)]
     y = inner * (q.seal[..., 1] - q.points[..., 1])
-    z = np.array([-0.5, -0.9, -1.3, -1.2, -0.7])[q.ring.astype(int)]
-    return stack(0.6 * bump(q.middle, 0.5), y * on, z * on - 0.5 * bump(q.middle, 0.4))
+    z = np.array([-0.8, -1.5, -2.1, -1.9, -1.0])[q.ring.astype(int)]
+    return stack(1.1 * bump(q.middle, 0.5), y * on, z * on - 1.0 * bump(q.middle, 0.4))
 
 
 def _shrug_lower(q: Lips) -> Array:
@@ -224,7 +224,7 @@ def smile_fold(head: Head) -> Array:
     side = away @ np.array([0.85, 0.50, 0.15])
     along = np.sin(np.pi * (0.16 + 0.84 * part[near])) ** 0.8
     off = np.sqrt(((away**2).sum(1) - side**2).clip(0))
-    depth = 3.4 * np.exp(-(((side - 6.5) / 4.6) ** 2)) - 2.5 * np.exp(-(((side + 0.2) / 2.8) ** 2))
+    depth = 3.4 * np.exp(-(((side - 6.5) / 4.6) ** 2)) - 2.3 * np.exp(-(((side + 0.4) / 3.6) ** 2))
     amount = depth * along * np.exp(-((off / 6.0) ** 2))
     skin = np.zeros(len(p))
     skin[head.tables["skin"]] = 1.0
@@ -264,10 +264,10 @@ def mouth_shapes(stage: MouthStage, jaw: Array) -> dict[str, Array]:
         "mouthFrown": stage.solve(_frown, [((34, -84, 74), 4, (0.4, -2.2, 0.0))]),
         "mouthDimple": stage.solve(_dimple),
         "mouthStretch": stage.solve(_stretch, [((42, -74, 66), 5, (2.8, -0.8, -0.4))]),
-        "mouthPress": stage.solve(_press),
+        "mouthPress": stage.solve(_press, [((0, -92, 92), 5, (0, 1.2, 0.9))]),
         "mouthLowerDown": stage.solve(_lower_down, [((0, -94, 92), 4, (0, -1.2, 0.3))]),
         "mouthUpperUp": stage.solve(_upper_up, [((21, -52, 90), 3.5, (0.3, 2.6, 0.4))]),
-        "cheekSquint": stage.solve(_constant(0, 0, 0), [((37, -28, 77), 7, (0.6, 3.6, 1.5))]),
+        "cheekSquint": stage.solve(_constant(0, 0, 0), [((37, -28, 77), 8, (0.8, 5.0, 2.6))]),
     }
     out = {
         "mouthFunnel": stage.solve(_funnel),

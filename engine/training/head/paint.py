@@ -73,8 +73,7 @@ def attributes(head: Head) -> dict[str, Array]:
     ear[tab["ear"]] = 1
     depth[tab["ear"][tab["ear_rings"].size :]] = 1.0
     depth[tab["ear_rings"][-1]] = 0.8
-    depth[tab["ear_rings"][0]] = 0.35
-    depth[tab["ear_rings"][3]] = 0.75
+    depth[tab["ear_rings"][2]], depth[tab["ear_rings"][3]] = 0.15, 0.9
     out = {"ring": ring, "lid": lid, "ear": ear, "depth": depth}
     for value in out.values():
         value[head.mirror] = np.where(np.arange(n) < head.mirror, value, value[head.mirror])
@@ -128,10 +127,10 @@ def paint_skin(q: Pixels) -> Array:
     blush += 0.16 * np.exp(-((q.lid / 2.0) ** 2))
     blush += 0.055 * noise(true, 9.0, SEED) + 0.05 * noise(true, 3.2, SEED + 1)
     c = mix(c, BLUSH, blush)
-    shade = 0.16 * spot(p, (20, -5, 82), (6, 6, 12)) + 0.45 * q.depth
+    shade = 0.16 * spot(p, (20, -5, 82), (6, 6, 12)) + 0.55 * q.depth
     shade += 0.30 * np.exp(-(((q.lid - 4.2) / 1.0) ** 2)) * (p[:, 1] > 2) * spot(p, (33, 10, 82), (14, 10, 30))
     shade += 0.28 * smoothstep(-p[:, 1], 100, 135) * smoothstep(p[:, 2], -40, 40)
-    shade += 0.22 * spot(p, (17.5, -38.5, 91), (2.2, 5.0, 6)) + 0.2 * spot(p, (0, -46, 100), (8, 3, 6))
+    shade += 0.22 * spot(p, (16.4, -38.5, 91), (2.2, 5.0, 6)) + 0.2 * spot(p, (0, -46, 100), (8, 3, 6))
     c = mix(c, SHADE, shade)
     c *= 1 + 0.010 * noise(true, 1.3, SEED + 2)[:, None]
     return c
@@ -142,7 +141,7 @@ def paint_features(q: Pixels, c: Array) -> Array:
     p = q.place
     true = np.column_stack([q.side, p[:, 1:]])
     lip = (1 - smoothstep(q.ring + 0.10 * noise(true, 2.4, SEED + 3), 3.25, 4.25)) * (q.ring > -6)
-    lip *= 1 - 0.5 * smoothstep(p[:, 0], 19, 26)
+    lip *= 1 - 0.85 * smoothstep(p[:, 0], 20, 25.5)
     wrinkle = noise(true * [1.0, 0.18, 0.18], 0.8, SEED + 4)
     colour = np.array(LIPS) * (1 + 0.022 * wrinkle[:, None])
     colour = mix(colour, SKIN, 0.16 * np.exp(-(((q.ring - 2.0) / 0.9) ** 2)) * (p[:, 1] < -68))
@@ -151,7 +150,7 @@ def paint_features(q: Pixels, c: Array) -> Array:
     c = mix(c, colour, lip)
     c = mix(c, MOUTH, smoothstep(-q.ring, 0.6, 2.0))
     c = mix(c, np.array(MOUTH) * 0.35, smoothstep(-q.ring, 2.5, 5.0))
-    dark = spot(p, (8.4, -41.0, 99.4), (3.3, 3.2, 4.0))
+    dark = spot(p, (7.6, -40.8, 99.4), (3.3, 3.2, 4.0))
     c = mix(c, NOSTRIL, 1.25 * dark * smoothstep(p[:, 1], -48.5, -44.5))
     upper = smoothstep(p[:, 1], -0.5, 2.2)
     edge = np.exp(-(((q.lid + 0.45) / 0.62) ** 2)) * upper * smoothstep(p[:, 0], 20.5, 26)

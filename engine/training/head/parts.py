@@ -74,53 +74,58 @@ class Half:
         self.face(q[..., ::-1] if flip else q, material)
 
 
-# ear rings from the back of the ear to the edge of the concha: scale, relief, share of the height of the rim,
-# shift downwards, how much they carry the tragus
+# the ear's rings from its rim to the edge of the concha: how far out from EAR_MIDDLE, share of the height of the rim,
+# relief in mm on the ear and on the lobe, how much they carry the tragus, how much the root of the helix
 EAR_RINGS = (
-    (0.93, 0.0, 0.4, 0.0, 0.0),
-    (1.0, 0.0, 1.0, 0.0, 0.0),
-    (0.90, 3.0, 1.0, 0.0, 0.0),
-    (0.76, -4.0, 0.95, 0.5, 0.0),
-    (0.60, 2.6, 0.90, 1.8, 0.6),
-    (0.47, -4.2, 0.55, 2.2, 1.0),
+    (1.00, 1.0, -0.6, -1.6, 0.0, 0.0),  # rim
+    (0.95, 1.0, 2.2, 0.6, 0.0, 0.0),  # helix
+    (0.865, 1.0, 0.8, 1.9, 0.0, 0.3),  # its inner wall
+    (0.80, 0.90, -3.8, 2.2, 0.1, 0.6),  # scapha
+    (0.61, 0.86, 2.4, 1.8, 0.7, 0.9),  # antihelix
+    (0.47, 0.40, -2.0, -0.8, 1.0, 0.7),  # edge of the concha
 )
+EAR_MIDDLE = np.array([-0.5, -2.0])
+# the rim in ear-plane coordinates (back, up), mm, at the angles of `ear_angles`: front top, back, lobe, front
+EAR_RIM = np.array(
+    [(-7.2, 20.5), (-3.0, 25.4), (2.6, 28.4), (9.0, 28.4), (14.2, 25.8), (17.6, 21.4), (19.2, 15.8), (19.4, 9.6),
+     (18.6, 3.4), (17.2, -2.8), (15.2, -8.8), (13.4, -14.6), (12.2, -20.0), (10.2, -25.0), (5.8, -28.2), (0.2, -28.2),
+     (-4.6, -25.2), (-7.6, -19.6), (-9.0, -12.8), (-9.6, -7.0), (-10.2, -1.6), (-10.8, 3.8), (-10.8, 9.4), (-9.8, 15.2)]
+)  # fmt: skip
 
 
-def ear_outline(angle: Array) -> tuple[Array, Array]:
-    """The rim in ear-plane coordinates (back, up), mm: broad above, a small lobe below."""
-    up = 25.0 * np.sin(angle) + 0.5
-    c, s = np.cos(angle), np.sin(angle)
-    rear = np.interp(s, [-1, -0.8, -0.4, 0.2, 0.7, 1], [12.0, 12.6, 13.2, 16.8, 17.0, 14.5])
-    front = np.interp(s, [-1, -0.6, 0.2, 0.7, 1], [9.0, 9.6, 11.5, 13.5, 14])
-    blunt = np.interp(s, [-1, -0.3, 0.3], [0.62, 0.8, 0.85])  # a round lobe
-    back = np.where(c > 0, rear, front) * np.sign(c) * np.abs(c) ** blunt + 1.0
-    return back, up
+def ear_heights(angle: Array) -> tuple[Array, Array, Array, Array]:
+    """Height of the rim over the skull in mm, and how much each column is lobe, tragus and root of the helix."""
+    degrees = np.degrees(angle) % 360
+
+    def around(middle: float, width: float) -> Array:
+        return np.asarray(np.exp(-((((degrees - middle + 180) % 360 - 180) / width) ** 2)))
+
+    stand = 1.6 + 11.8 * np.clip((np.cos(angle) + 0.62) / 1.5, 0, 1) ** 1.1
+    stand *= np.interp(np.sin(angle), [-1, -0.5, 0.2, 1], [0.85, 0.95, 1.0, 1.25])
+    lobe = 1 - smoothstep(np.sin(angle), -0.93, -0.55)
+    return stand, lobe, around(190, 19), around(148, 20)
 
 
 def add_ear(half: Half, head: HalfHead) -> None:
     """Six rings of 24 on the hole ring; the 21 inner vertices become the floor of the concha."""
-    a = ear_angles()
-    back, up = ear_outline(a)
-    stand = 1.8 + 12.0 * np.clip((np.cos(a) + 0.55) / 1.45, 0, 1) ** 1.2
-    stand *= np.interp(np.sin(a), [-1, -0.5, 1], [0.3, 0.85, 1.0])
-    y0, z0 = ear_frame(9.5 * np.cos(a), 19.5 * np.sin(a))
+    stand, lobe, tragus, root = ear_heights(ear_angles())
     rings = []
-    lobe = smoothstep(np.sin(a), -0.95, -0.45)  # the lobe is plain
-    tragus = np.exp(-(((np.degrees(a) % 360 - 192) / 17.0) ** 2))
-    for scale, lift, share, low, flap in EAR_RINGS:
-        y, z = ear_frame(back * scale + 3.2 * flap * tragus - 0.5 * low, up * scale - low)
-        if share == 0.4:  # the back of the ear starts close to the hole
-            y, z = 0.35 * y + 0.65 * y0, 0.35 * z + 0.65 * z0
-        relief = lift * np.clip(stand / 8, 0.25, 1) * lobe + 2.6 * flap * tragus
-        x = skull_x(head.field, y, z) + stand * share + relief
+    for scale, share, relief, on_lobe, flap, crus in EAR_RINGS:
+        back, up = (EAR_MIDDLE + scale * (EAR_RIM - EAR_MIDDLE)).T
+        y, z = ear_frame(back + 3.0 * flap * tragus, up)
+        plain = np.clip(stand / 7, 0.3, 1) * relief * (1 - lobe) + on_lobe * lobe
+        height = stand * share + plain + 3.6 * flap * tragus + 2.0 * crus * root
+        if scale > 0.75:  # the upper ear lies over the hair
+            height = np.maximum(height, 4.8 * smoothstep(up, 6.0, 16.0))
+        x = skull_x(head.field, y, z) + height
         rings.append(np.column_stack([x, y, z]))
     index = half.add(np.stack(rings))
     half.sheet(np.vstack([head.hole[None], index]), "skin", flip=False, closed=True)
     grid = head.skin.ear_faces
     inner = grid[1:-1, 1:-1]
     u, v = np.meshgrid(np.linspace(-0.5, 0.5, 5)[1:-1], np.linspace(0.5, -0.5, 9)[1:-1], indexing="ij")
-    y, z = ear_frame(u * 10 + 1.2, v * 19 - 2.6)
-    floor = skull_x(head.field, y.ravel(), z.ravel()) + 1.2
+    y, z = ear_frame(u * 11 + 1.6, v * 20.5 - 1.8)
+    floor = skull_x(head.field, y.ravel(), z.ravel()) + 1.0
     for k, flat in enumerate(inner.ravel()):
         half.points[flat] = np.array([floor[k], y.ravel()[k], z.ravel()[k]])
     swap = dict(zip(head.hole.tolist(), index[-1].tolist(), strict=True))

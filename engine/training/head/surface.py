@@ -19,7 +19,7 @@ LIP_UPPER = np.array([-0.6, 0.9, 1.9, 1.9, 0.9, 0.35])
 LIP_LOWER = np.array([-0.6, 1.4, 2.9, 2.3, 0.7, 0.0])
 MARGIN_RADIUS = EYE_RADIUS + 1.4
 BROW = np.arange(4, 14)  # eye columns that carry the eyebrow, about rings 7 and 8
-NOSTRIL = np.array([8.4, -44.0, 99.9])
+NOSTRIL = np.array([7.6, -43.8, 99.9])
 NOSTRIL_LONG, NOSTRIL_SHORT = 4.5, 2.6  # semi-axes of its rim
 NOSTRIL_AXIS = np.array([0.72, -0.69])  # x, z of the long axis, backwards and outwards
 
@@ -70,23 +70,22 @@ def midline(points: Array) -> np.ndarray:
     return np.asarray(np.abs(points[:, 0]) < 1e-9)
 
 
-def smoothing(quads: np.ndarray, mid: np.ndarray, rim: np.ndarray, near: np.ndarray) -> csr_matrix:
+def smoothing(quads: np.ndarray, mid: np.ndarray, rim: np.ndarray, pull: Array) -> csr_matrix:
     """Row-normalised neighbour average of the half mesh, the mirrored half counted in.
 
-    Rim vertices see only the rim; `near` lists vertices that draw their neighbours closer.
+    Rim vertices see only the rim; `pull` (N,) is 1 or, where a vertex draws its neighbours closer, more.
     """
     pairs = np.concatenate([quads[:, [k, (k + 1) % 4]] for k in range(4)])
     pairs = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
-    # across the corners of the hole too, or the vertex diagonally behind a corner stays far off
-    lone = quads[np.isin(quads, near).sum(1) == 1]
-    lone = np.array([np.roll(q, -int(np.flatnonzero(np.isin(q, near))[0])) for q in lone])
+    # across the corners of a hole too, or the vertex diagonally behind a corner stays far off
+    near = pull > 1
+    lone = quads[near[quads].sum(1) == 1]
+    lone = np.array([np.roll(q, -int(np.flatnonzero(near[q])[0])) for q in lone], int).reshape(-1, 4)
     pairs = np.concatenate([pairs, lone[:, [2, 0]]])
     on_rim = np.zeros(len(mid), bool)
     on_rim[rim] = True
     pairs = pairs[~on_rim[pairs[:, 0]] | on_rim[pairs[:, 1]]]
-    w = np.where(mid[pairs[:, 0]] & ~mid[pairs[:, 1]], 2.0, 1.0) * np.where(
-        np.isin(pairs[:, 1], near), 5.0, 1.0
-    )
+    w = np.where(mid[pairs[:, 0]] & ~mid[pairs[:, 1]], 2.0, 1.0) * pull[pairs[:, 1]]
     m = csr_matrix((w, (pairs[:, 0], pairs[:, 1])), shape=(len(mid), len(mid)))
     return csr_matrix(m.multiply(1.0 / m.sum(1)))
 
@@ -104,6 +103,7 @@ class HalfHead:
         self.rim = np.array([nose[18, 2], *nose[17, 2:7], nose[18, 6], *nose[19, 6:1:-1]])
         self._place()
         self._relax()
+        self._columella()
         self._lips()
         self._lids()
         self._nostril()
@@ -131,7 +131,9 @@ class HalfHead:
         pinned = np.zeros(len(p), bool)
         lids = [s.eye[:5].ravel(), s.eye[8]]
         pinned[np.concatenate([s.mouth[:6].ravel(), *lids, self.hole, self.rim])] = True
-        average = smoothing(s.quads, self.mid, s.neck, self.hole)
+        pull = np.ones(len(p))
+        pull[self.hole], pull[self.rim] = 5.0, 1.4
+        average = smoothing(s.quads, self.mid, s.neck, pull)
         for turn in range(70):
             move = (average @ p - p) * 0.5
             move[pinned] = 0.0
@@ -145,6 +147,14 @@ class HalfHead:
                 p[free] = self.field.project(p[free], 2)
                 p[self.mid, 0] = 0.0
                 p[s.neck, 1] = cage.NECK[1][0][1]
+
+    def _columella(self) -> None:
+        """Round the hollow between nose and upper lip, which is narrower than its quads."""
+        p, near = self.points, self.skin.mouth[6:9, :10].ravel()
+        average = smoothing(self.skin.quads, self.mid, self.skin.neck, np.ones(len(p)))
+        for _ in range(6):
+            p[near] += 0.5 * (average @ p - p)[near]
+        p[self.mid, 0] = 0.0
 
     def _lips(self) -> None:
         """Pillow the rings along the blurred normal and let both seal rings meet exactly."""
@@ -171,7 +181,7 @@ class HalfHead:
     def _lids(self) -> None:
         p, e = self.points, self.skin.eye
         upper = np.zeros(32)
-        upper[1:16] = np.sin(np.pi * np.arange(1, 16) / 16) ** 0.7
+        upper[1:16] = np.sin(np.pi * np.arange(1, 16) / 16) ** 1.3
         for ring, radius in ((0, MARGIN_RADIUS), (1, LID_RADIUS)):
             q = p[e[ring]]
             rest = np.sqrt((radius**2 - ((q[:, :2] - EYE[:2]) ** 2).sum(1)).clip(9.0)) + EYE[2]
@@ -208,14 +218,13 @@ class HalfHead:
     def lid_rings(self) -> Array:
         """Two rings inside the lid margin, (2, 32, 3): the inner edge and one hidden behind the lid."""
         d = self.points[self.skin.eye[0]] - EYE
-        near = EYE + d / np.linalg.norm(d, axis=1, keepdims=True) * (EYE_RADIUS + 0.65)
         # the corners are webbed, or the gap beside the ball shows; the inner one so becomes the caruncle
         web = np.zeros(32)
-        web[[0, 1, 31, 2, 30, 3, 29]] = 1.0, 0.9, 0.9, 0.6, 0.6, 0.25, 0.25
-        web[[16, 15, 17]] = 0.7, 0.45, 0.45
-        flat = d[:, :2] * (1 - 0.16 * web[:, None])
-        deep = np.sqrt(((EYE_RADIUS + 0.55) ** 2 - (flat**2).sum(1)).clip(1.0))
-        near = np.where(web[:, None] > 0, EYE + np.column_stack([flat, deep]), near)
+        web[[0, 1, 31, 2, 30, 3, 29, 4, 28]] = 1.0, 0.9, 0.9, 0.64, 0.64, 0.34, 0.34, 0.1, 0.1
+        web[[16, 15, 17, 14, 18]] = 0.7, 0.5, 0.5, 0.16, 0.16
+        flat = d[:, :2] * ((EYE_RADIUS + 0.65) / MARGIN_RADIUS - 0.13 * web[:, None])
+        deep = np.sqrt(((EYE_RADIUS + 0.65) ** 2 - (flat**2).sum(1)).clip(1.0))
+        near = EYE + np.column_stack([flat, deep])
         q = d.copy()
         q[:, :2] *= 1.22
         q[:, 2] -= 4.2
@@ -228,8 +237,8 @@ def ear_hole(grid: np.ndarray) -> np.ndarray:
     return np.concatenate([grid[:-1, 0], grid[-1, :-1], grid[:0:-1, -1], grid[0, :0:-1]])
 
 
-EAR_CENTRE = np.array([-18.5, -7.0])  # y, z
-EAR_TILT = np.radians(12.0)
+EAR_CENTRE = np.array([-15.5, -8.0])  # y, z
+EAR_TILT = np.radians(8.0)
 
 
 def ear_frame(back: Array, up: Array) -> tuple[Array, Array]:
@@ -254,5 +263,5 @@ def ear_angles() -> Array:
 def ear_ellipse(field: HeadField) -> Array:
     """The hole ring of the ear: an ellipse on the skull, points at equal angle."""
     a = ear_angles()
-    y, z = ear_frame(9.5 * np.cos(a), 19.5 * np.sin(a))
+    y, z = ear_frame(10.5 * np.cos(a), 20.5 * np.sin(a) - 0.5)
     return np.column_stack([skull_x(field, y, z), y, z])
