@@ -25,11 +25,11 @@ class Layout:
 
     column = row
 
-    def label(self, text="", icon="NONE"):
+    def label(self, text="", icon="NONE", translate=True):
         icon_exists(icon)
         self.texts.append(text)
 
-    def operator(self, idname, text=None, icon="NONE"):
+    def operator(self, idname, text=None, icon="NONE", translate=True):
         icon_exists(icon)
         kind = getattr(bpy.ops.artalk, idname.partition(".")[2]).get_rna_type()
         self.texts.append(kind.name if text is None else text)
@@ -44,7 +44,7 @@ class Layout:
         assert name in data.bl_rna.properties
         assert collection in search.bl_rna.properties
 
-    def progress(self, factor=0.0, text=""):
+    def progress(self, factor=0.0, text="", translate=True):
         assert 0.0 <= factor <= 1.0
         self.texts.append(text)
 

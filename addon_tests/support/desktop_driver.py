@@ -30,8 +30,10 @@ sys.dont_write_bytecode = True
 PACKAGE = "bl_ext.user_default.artalk"
 PATIENCE = 120.0  # seconds for what is waited for
 Steps = Generator[None, None, Any]
-_ROW = 7  # pixels: less than half a button's height
-_CALM = 6  # turns of Blender's loop until everything is drawn
+_ROW = 8  # pixels: less than half a button's height
+CALM = 6  # turns of Blender's loop until everything is drawn
+_DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
+_KEYS = {" ": "SPACE", ".": "PERIOD", ",": "COMMA", **{str(digit): name for digit, name in enumerate(_DIGITS)}}
 
 
 def extension(name: str) -> Any:
@@ -46,6 +48,7 @@ class Desk:
         self.out, self.arguments = out, arguments
         self.facts: dict[str, Any] = {"pictures": {}, "stretches_ms": []}
         self.drawn: dict[str, int] = {}
+        self.photographed = 0.0  # seconds that pictures took
         self._at = (0, 0)
         self._places: dict[str, tuple[float, float]] = {}
 
@@ -67,7 +70,7 @@ class Desk:
 
     # -- waiting
 
-    def turns(self, count: int = _CALM) -> Steps:
+    def turns(self, count: int = CALM) -> Steps:
         for _ in range(count):
             yield
 
@@ -110,7 +113,7 @@ class Desk:
 
     def write(self, text: str) -> Steps:
         for letter in text:
-            kind = {" ": "SPACE", ".": "PERIOD", ",": "COMMA"}.get(letter, letter.upper())
+            kind = _KEYS.get(letter, letter.upper())
             self.window.event_simulate(type=kind, value="PRESS", unicode=letter, x=self._at[0], y=self._at[1])
             self.window.event_simulate(type=kind, value="RELEASE", x=self._at[0], y=self._at[1])
             yield
@@ -147,7 +150,7 @@ class Desk:
         x = region.x + across * region.width
         for _ in range(2):
             for turn in range(12):
-                for y in range(region.y + region.height - _ROW, region.y + _ROW, -_ROW):
+                for y in self._heights(region):
                     yield from self.point(x, y)
                     if re.search(what, self.under(area)):
                         self._places[what] = region.view2d.region_to_view(x - region.x, y - region.y)
@@ -162,6 +165,13 @@ class Desk:
                 yield from self.press("WHEELUPMOUSE")
             yield from self.turns()
         raise AssertionError(f"There is no button {what} in the sidebar")
+
+    def _heights(self, region: Any) -> list[int]:
+        """Where to look in a sidebar: from the pointer down, as what comes next mostly lies there; then the rest."""
+        all_of_it = list(range(region.y + region.height - _ROW, region.y + _ROW, -_ROW))
+        there = region.x <= self._at[0] < region.x + region.width
+        below = [y for y in all_of_it if there and y <= self._at[1] + 2 * _ROW]
+        return below + all_of_it[: len(all_of_it) - len(below)]
 
     def beside(self, row: str, what: str, area: str = "VIEW_3D") -> Steps:
         """Points at a button in the same row as another, to the right of it."""
@@ -225,12 +235,13 @@ class Desk:
     # -- pictures
 
     def shot(self, name: str, crop: str = "", area: str = "VIEW_3D", rest: bool = True) -> Steps:
-        """Takes a picture of the window, or of one region of it."""
+        """Takes a picture of the window, or of one region of it; the time that it takes is nobody's but the test's."""
+        began = time.monotonic()
         if rest:
             yield from self.rest(area)
         for one in self.window.screen.areas:
             one.tag_redraw()
-        yield from self.turns(2 * _CALM)
+        yield from self.turns(2 * CALM)
         framebuffer = os.environ.get("ARTALK_FRAMEBUFFER")
         if framebuffer:
             shutil.copy(framebuffer, self.out / f"{name}.xwd")
@@ -243,6 +254,7 @@ class Desk:
             region = self.region(crop, area)
             box = (region.x, height - region.y - region.height, region.x + region.width, height - region.y)
         self.facts["pictures"][name] = box
+        self.photographed += time.monotonic() - began
 
     # -- the end
 

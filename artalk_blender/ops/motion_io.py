@@ -19,6 +19,7 @@ from ..engine.files import write_motion
 from ..engine.motion_files import SUFFIXES, read_motion_file
 from ..errors import ArtalkError
 from ..head.handle import Head, find_head
+from ..language import said
 from ..motion.process import ProcessSettings
 from ..runner import Work
 from ..worker.job import ModalJob
@@ -29,7 +30,7 @@ _MIRRORED = {"AUTO": None, "YES": True, "NO": False}
 
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why no motion can come in or go out now, in one sentence; empty when it can."""
-    return "" if find_head(context) is not None else "Select a head, or add one with Add > Mesh > ARTalk Head"
+    return "" if find_head(context) is not None else "Select a head, or add one with Add > ARTalk Head"
 
 
 class _NeedsHead:
@@ -39,7 +40,7 @@ class _NeedsHead:
     def poll(cls, context: bpy.types.Context) -> bool:
         reason = disabled_reason(context)
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(said(reason))
         return not reason
 
 
@@ -112,8 +113,8 @@ class ARTALK_OT_import_motion(_NeedsHead, _FileJob, bpy.types.Operator, ImportHe
         take = new_take(head, motion, self.start_frame, scene_rate(scene), provenance,
                         ProcessSettings(smooth=False, clamp=False))
         for note in notes:
-            self.report({"WARNING"}, note)
-        self.report({"INFO"}, f"Keyed {len(motion)} frames as “{take.name}”.")
+            self.report({"WARNING"}, said(note))
+        self.report({"INFO"}, said(f"Keyed {len(motion)} frames as “{take.name}”."))
 
 
 class ARTALK_OT_export_motion(_NeedsHead, _FileJob, bpy.types.Operator, ExportHelper):
@@ -149,7 +150,7 @@ class ARTALK_OT_export_motion(_NeedsHead, _FileJob, bpy.types.Operator, ExportHe
         path = Path(bpy.path.abspath(self.filepath))
         if path.exists() and self.check_existing and not self._browsed:  # the file browser asks before it overwrites
             error = ArtalkError(f"“{path}” is there already.", "Choose another name, or pass check_existing=False.")
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
         return super().execute(context)
 
@@ -165,7 +166,7 @@ class ARTALK_OT_export_motion(_NeedsHead, _FileJob, bpy.types.Operator, ExportHe
         motion = found.joined() if self.join_neck else found.motion
         neck = found.neck if found.neck_moves and not self.join_neck else None
         write_motion(path, motion, source, neck=neck, eyes=found.eyes if found.eyes_move else None)
-        self.report({"INFO"}, f"Wrote {len(motion)} frames to “{path.name}”.")
+        self.report({"INFO"}, said(f"Wrote {len(motion)} frames to “{path.name}”."))
 
     def _read(self, steps: Generator[float, None, HeadMotion]) -> Work[HeadMotion]:
         """Reads for 30 ms at a time, or for as long as Blender took to draw since, where that was longer."""

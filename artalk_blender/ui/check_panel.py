@@ -8,6 +8,7 @@ from typing import Any
 from ..animation.markers import our_markers
 from ..animation.nla import playing_take
 from ..head.handle import find_head
+from ..language import said
 from ..lip_check import remembered
 from ..ops import check as check_ops
 from ..ops import speak as speak_ops
@@ -29,8 +30,8 @@ def draw_lip_check(layout: Any, context: Any) -> None:
         return
     wrapped(layout, str(found.get("summary", "")), "ERROR" if found.get("findings") else "CHECKMARK")
     if found["fix_ms"]:
-        text = f"Shift by {found['fix_ms']:+.0f} ms"
-        layout.operator(check_ops.ARTALK_OT_fix_sync_offset.bl_idname, text=text, icon="TIME")
+        text = said(f"Shift by {found['fix_ms']:+.0f} ms")
+        layout.operator(check_ops.ARTALK_OT_fix_sync_offset.bl_idname, text=text, icon="TIME", translate=False)
 
 
 def draw_speak(layout: Any, context: Any) -> None:
