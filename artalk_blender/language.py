@@ -19,6 +19,7 @@ from . import german
 DICTIONARIES = {"de": german.TEXTS}
 _CONTEXTS = ("*", "Operator")  # where Blender looks texts up
 _VALUE = "{}"
+_SENTENCE = re.compile(r"\s*((?:“[^”]*”|.)+?(?:[.!?](?=\s+[^a-z])|$))", re.DOTALL)  # names in “” may hold anything
 
 
 def said(text: object) -> str:
@@ -29,7 +30,7 @@ def said(text: object) -> str:
         return words
     found = _translated(words, language)
     if found is None:
-        parts = re.split(r"(?<=[.!?]) (?=[^a-z])", words)
+        parts = _SENTENCE.findall(words)
         found = " ".join(_translated(part, language) or part for part in parts)
     return found
 

@@ -98,6 +98,8 @@ def work_with_takes(desk: Desk) -> Steps:
     assert played() == first
 
     yield from desk.open_panel("tune", above=r"artalk\.simplify_take\(")
+    for button in (r"artalk\.intensity", row_of(second)):
+        yield from desk.find(button, across=0.75 if button.endswith("y") else 0.35)  # searching is slow while it plays
     yield from start_playing(desk)
     yield from desk.click(row_of(second))
     yield from desk.until(lambda: played() == second, "the other take")

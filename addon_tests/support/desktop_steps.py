@@ -46,7 +46,7 @@ def add_head(desk: Desk) -> Steps:
     with desk.inside():
         bpy.ops.view3d.view_axis(type="FRONT")
         bpy.ops.view3d.view_selected()
-    desk.area().spaces.active.region_3d.view_distance *= 1.3
+    desk.area().spaces.active.region_3d.view_distance *= 1.6
     yield from desk.turns()
 
 

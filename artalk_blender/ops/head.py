@@ -104,7 +104,7 @@ class ARTALK_OT_import_head(_AsksForFile, _AddsHead, bpy.types.Operator):
     bl_idname = "artalk.import_head"
     bl_label = "Import FLAME Head"
 
-    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH")
+    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH", description="A FLAME head: .pkl, .npz or .pt")
     filter_glob: bpy.props.StringProperty(default="*.npz;*.pt;*.pth;*.pkl", options={"HIDDEN"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -175,7 +175,7 @@ class ARTALK_OT_find_head_file(_AsksForFile, _HeadOperator, bpy.types.Operator):
     bl_idname = "artalk.find_head_file"
     bl_label = "Find Head File"
 
-    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH")
+    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH", description="Where the head's file lies now")
     filter_glob: bpy.props.StringProperty(default="*.npz;*.pt;*.pth;*.pkl", options={"HIDDEN"})
 
     def run(self, head: Head, context: bpy.types.Context) -> set[str]:
@@ -191,7 +191,8 @@ class ARTALK_OT_check_head(_HeadOperator, bpy.types.Operator):
     bl_label = "Check Head"
     bl_options = {"REGISTER"}
 
-    count: bpy.props.IntProperty(name="Poses", default=50, min=1, max=10000)
+    count: bpy.props.IntProperty(
+        name="Poses", default=50, min=1, max=10000, description="In how many random poses the head is measured")
 
     def run(self, head: Head, context: bpy.types.Context) -> set[str]:
         distance, now = measure_parity(head, context, self.count), measure_pose(head, context)

@@ -127,7 +127,7 @@ class ARTALK_OT_export_motion(_NeedsHead, _FileJob, bpy.types.Operator, ExportHe
     filename_ext = ".npz"
     filter_glob: bpy.props.StringProperty(default="*.npz", options={"HIDDEN"})
     span: bpy.props.EnumProperty(
-        name="Frames", default="ANIMATION",
+        name="Frames", default="ANIMATION", description="Which frames are written",
         items=(("ANIMATION", "Animation", "From the head's first key to its last"),
                ("SCENE", "Scene", "The scene's frame range")),
     )

@@ -26,7 +26,7 @@ class ARTALK_OT_open_speech(bpy.types.Operator):
     bl_label = "Open Speech"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH")
+    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH", description="A sound, or a film with sound")
     filter_glob: bpy.props.StringProperty(default=_SOUNDS, options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

@@ -147,6 +147,8 @@ def draw_style(layout: Any, context: Any) -> None:
     row = layout.row(align=True)
     row.prop(settings, "style", text="")
     row.operator(ARTALK_OT_capture_style.bl_idname, text="", icon="EYEDROPPER")
+    if not settings.style:
+        wrapped(layout, "The chosen style is not there any more", "ERROR")
     if settings.style == FILE:
         layout.prop(settings, "style_file", text="")
     if settings.style != DEFAULT:
