@@ -15,8 +15,6 @@ class Layout:
 
     enabled = True
 
-    use_property_split = use_property_decorate = False
-
     def __init__(self, texts=None):
         self.texts = [] if texts is None else texts
 
@@ -39,6 +37,9 @@ class Layout:
         icon_exists(icon)
         assert name in data.bl_rna.properties
         self.texts.append(data.bl_rna.properties[name].name)
+
+    def prop_decorator(self, data, name):
+        assert data.bl_rna.properties[name].is_animatable
 
     def prop_search(self, data, name, search, collection, text=None, icon="NONE"):
         assert name in data.bl_rna.properties

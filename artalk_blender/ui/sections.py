@@ -217,13 +217,15 @@ def draw_tune(layout: Any, context: Any) -> None:
     elif take is not None and SIMPLIFIED in take[TAKE_KEY]:
         layout.label(text="Simplified; stays so when tuned", icon="INFO")
     column = layout.column()
-    column.use_property_split = True
-    column.use_property_decorate = False
     for names in _TUNING:
         part = column.column(align=True)
         for name in names:
-            part.use_property_decorate = name in KEYABLE  # the dot that keys a setting
-            part.prop(settings, name)
+            row = part.row(align=True)  # names within their fields: beside them there is no room in a sidebar
+            row.prop(settings, name)
+            if name in KEYABLE:
+                row.prop_decorator(settings, name)  # the dot that keys a setting
+            else:
+                row.label(text="", icon="BLANK1")
     part = column.column(align=True)
     part.prop(settings, "mode")
     part.prop(settings, "head")
