@@ -23,6 +23,9 @@ class Layout:
 
     column = row
 
+    def split(self, factor=0.0):
+        return Layout(self.texts)
+
     def label(self, text="", icon="NONE", translate=True):
         icon_exists(icon)
         self.texts.append(text)

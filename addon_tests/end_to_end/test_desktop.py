@@ -51,7 +51,7 @@ def test_four_clicks_to_a_playing_head(play: Callable[..., Outcome]):
     assert set(found.pictures) >= {"empty", "head", "ready", "generated", "played"}
     passed = found.facts["seconds"]
     assert list(passed) == ["head", "speech", "generate", "keyed", "playing"]
-    print("Seconds since Blender was open:", passed)  # seen with -s; includes looking for the buttons
+    print("Seconds since Blender was open, with and without looking for buttons:", passed)  # seen with -s
 
 
 def test_takes_are_copied_auditioned_tuned_renamed_made_again_and_removed(play: Callable[..., Outcome]):
@@ -62,7 +62,7 @@ def test_takes_are_copied_auditioned_tuned_renamed_made_again_and_removed(play: 
 
 
 def test_lips_that_are_late_are_found_and_mended(play: Callable[..., Outcome]):
-    assert abs(play("check_and_mend", DEMO).facts["offset_ms"]) < 75.0
+    assert abs(play("check_and_mend", DEMO).facts["offset_ms"]) < 60.0
 
 
 def test_a_typed_line_in_a_manner_that_another_head_takes_over(play: Callable[..., Outcome]):

@@ -30,7 +30,7 @@ sys.dont_write_bytecode = True
 PACKAGE = "bl_ext.user_default.artalk"
 PATIENCE = 120.0  # seconds for what is waited for
 Steps = Generator[None, None, Any]
-_ROW = 15  # pixels: less than a button's height
+_ROW = 10  # pixels: about half a button's height
 CALM = 6  # turns of Blender's loop until everything is drawn
 _DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 _KEYS = {" ": "SPACE", ".": "PERIOD", ",": "COMMA", **{str(digit): name for digit, name in enumerate(_DIGITS)}}
@@ -48,7 +48,7 @@ class Desk:
         self.out, self.arguments = out, arguments
         self.facts: dict[str, Any] = {"pictures": {}, "stretches_ms": []}
         self.drawn: dict[str, int] = {}
-        self.photographed = 0.0  # seconds that pictures took
+        self.photographed = self.searched = 0.0  # seconds that pictures, and looking for buttons, took
         self._at = (0, 0)
         self._places: dict[str, tuple[float, float]] = {}
 
@@ -142,9 +142,15 @@ class Desk:
 
     def find(self, what: str, across: float = 0.35, area: str = "VIEW_3D") -> Steps:
         """Points at the button whose operator or property matches `what`; scrolls the sidebar where it must."""
+        began = time.monotonic()
+        yield from self._find(what, across, area)
+        self.searched += time.monotonic() - began
+
+    def _find(self, what: str, across: float, area: str) -> Steps:
         region = self.region("UI", area)
         if what in self._places:
             yield from self.point(*region_point(region, self._places[what]))
+            yield from self.turns(3)
             if re.search(what, self.under(area)):
                 return
         x = region.x + across * region.width
@@ -152,8 +158,8 @@ class Desk:
             for turn in range(12):
                 for y in self._heights(region):
                     yield from self.point(x, y)
-                    if re.search(what, self.under(area)):
-                        self._places[what] = region.view2d.region_to_view(x - region.x, y - region.y)
+                    if re.search(what, self.under(area)) and (yield from self._rests_on(what, area, (x, y), (0, 1))):
+                        self._places[what] = region.view2d.region_to_view(x - region.x, self._at[1] - region.y)
                         return
                 seen = region.view2d.region_to_view(0, 0)
                 for _ in range(8):
@@ -179,9 +185,19 @@ class Desk:
         region, y = self.region("UI", area), self._at[1]
         for x in range(self._at[0], region.x + region.width, _ROW):
             yield from self.point(x, y)
-            if re.search(what, self.under(area)):
+            if re.search(what, self.under(area)) and (yield from self._rests_on(what, area, (x, y), (-1, 0))):
                 return
         raise AssertionError(f"There is no button {what} beside {row}")
+
+    def _rests_on(self, what: str, area: str, place: tuple[float, float], back: tuple[int, int]) -> Steps:
+        """Whether the pointer is still on what was found once Blender has come to rest: what is lit may be one move
+        behind. Then it goes back, half a step at a time."""
+        for half in range(3):
+            yield from self.point(*(at + half * sign * _ROW / 2 for at, sign in zip(place, back, strict=True)))
+            yield from self.turns(3)
+            if re.search(what, self.under(area)):
+                return True
+        return False
 
     def click(self, what: str = "", **where: Any) -> Steps:
         """Clicks a button of the sidebar, or where the pointer is."""

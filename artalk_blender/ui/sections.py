@@ -227,8 +227,10 @@ def draw_tune(layout: Any, context: Any) -> None:
             else:
                 row.label(text="", icon="BLANK1")
     part = column.column(align=True)
-    part.prop(settings, "mode")
-    part.prop(settings, "head")
+    for name in ("mode", "head"):
+        row = part.split(factor=0.4)
+        row.label(text=settings.bl_rna.properties[name].name)
+        row.prop(settings, name, text="")
     if settings.head == SHARED:
         part.prop(settings, "neck_share")
 
