@@ -31,6 +31,7 @@ PACKAGE = "bl_ext.user_default.artalk"
 PATIENCE = 120.0  # seconds for what is waited for
 Steps = Generator[None, None, Any]
 _ROW = 10  # pixels: about half a button's height
+_ABOVE = 50  # pixels: the header of its panel
 CALM = 6  # turns of Blender's loop until everything is drawn
 _DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 _KEYS = {" ": "SPACE", ".": "PERIOD", ",": "COMMA", **{str(digit): name for digit, name in enumerate(_DIGITS)}}
@@ -250,9 +251,14 @@ class Desk:
 
     # -- pictures
 
-    def shot(self, name: str, crop: str = "", area: str = "VIEW_3D", rest: bool = True) -> Steps:
-        """Takes a picture of the window, or of one region of it; the time that it takes is nobody's but the test's."""
+    def shot(self, name: str, crop: str = "", area: str = "VIEW_3D", rest: bool = True, above: str = "") -> Steps:
+        """Takes a picture of the window, or of one region of it, from a little above a button on. The time that this
+        takes is nobody's but the test's."""
         began = time.monotonic()
+        top = 0
+        if above:
+            yield from self._find(above, 0.35, area)
+            top = self._at[1] + _ABOVE
         if rest:
             yield from self.rest(area)
         for one in self.window.screen.areas:
@@ -268,7 +274,8 @@ class Desk:
         box = (0, 0, width, height)
         if crop:
             region = self.region(crop, area)
-            box = (region.x, height - region.y - region.height, region.x + region.width, height - region.y)
+            top = min(top or height, region.y + region.height)
+            box = (region.x, height - top, region.x + region.width, height - region.y)
         self.facts["pictures"][name] = box
         self.photographed += time.monotonic() - began
 

@@ -119,19 +119,19 @@ def work_with_takes(desk: Desk) -> Steps:
     yield from desk.until(lambda: "louder" in bpy.data.actions, "the new name")
 
     bpy.context.scene.frame_set(40)
-    yield from desk.shot("takes", "UI")
+    yield from desk.shot("takes", "UI", above=row_of(first))
     yield from desk.click(row_of(first))
     scene = bpy.context.scene
     scene.use_preview_range, scene.frame_preview_start, scene.frame_preview_end = True, 40, 90
     yield from desk.open_panel("range", above=r"artalk\.simplify_take\(")
     yield from desk.click(r"artalk\.regenerate_range\(")
     yield from desk.until(lambda: not busy() and len(takes()) == 3, "the take with the new range")
+    yield from desk.turns()
+    yield from desk.shot("range", "UI", above=row_of(first))
     scene.use_preview_range = False
-    yield from desk.shot("range", "UI")
-
     made = next(take.name for take in takes() if take.name not in (first, "louder"))
     assert played() == made
-    yield from desk.click(r"artalk\.push_take_to_nla\(")
+    yield from desk.click(r"artalk\.push_take_to_nla\(", across=0.7)
     yield from desk.until(lambda: rig().animation_data.nla_tracks, "a track in the NLA")
     yield from desk.beside(row_of("louder"), r"artalk\.remove_take\(")
     yield from desk.click()
@@ -182,7 +182,7 @@ def manner_and_text(desk: Desk) -> Steps:
     assert style.startswith("preset:")
     first = yield from generate(desk)
     assert first["artalk_take"]["style"] == style
-    yield from desk.shot("style", "UI")
+    yield from desk.shot("style", "UI", above=r"artalk\.style$")
     yield from desk.click(r"artalk\.capture_style\(", across=0.93)
     yield from desk.until(lambda: bpy.context.scene.artalk.style.startswith("captured:"), "a captured style")
 

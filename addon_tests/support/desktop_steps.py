@@ -120,7 +120,7 @@ def speak(desk: Desk, text: str) -> Steps:
     yield from desk.until(lambda: bpy.context.scene.artalk.speech_text == text, "the text")
     yield from desk.click(r"artalk\.speak_text\(")
     yield from desk.until(lambda: not busy() and bpy.context.scene.sequence_editor, "a spoken strip")
-    yield from desk.shot("spoken", "UI")
+    yield from desk.shot("spoken", "UI", above=OPEN)
     yield from desk.open_panel("speak", above=OPEN)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -88,3 +89,21 @@ def test_sentences_in_the_guide_are_said():
     assert len(sentences) > 10
     for sentence in sentences:
         assert is_said(sentence), sentence
+
+
+def test_without_a_desktop_blender_the_guides_pictures_stay_and_that_is_said():
+    pytest.importorskip("PIL")
+    tool = [sys.executable, "addon_tests/tools/pictures.py"]
+    without = {**os.environ, "BLENDER": "no-such-blender"}
+    done = subprocess.run([*tool, "takes"], cwd=ROOT, env=without, capture_output=True, text=True)
+    assert done.returncode == 0 and "stay as they are. There is no `blender` on the PATH" in done.stdout
+    done = subprocess.run([*tool, "nonsense"], cwd=ROOT, env=without, capture_output=True, text=True)
+    assert done.returncode == 1 and "There is no picture nonsense" in done.stderr
+
+
+def test_every_picture_of_the_guide_is_made_by_the_command():
+    pytest.importorskip("PIL")
+    sys.path.insert(0, str(ROOT / "addon_tests" / "tools"))
+    import pictures
+
+    assert {f"{name}.png" for name in pictures.GUIDE} == set(re.findall(r"\]\(guide/([\w.]+)\)", read(GUIDE)))
