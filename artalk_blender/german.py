@@ -89,6 +89,7 @@ TEXTS = {
         "Öffnen Sie unter Sprache einen Ton, oder wählen Sie einen Tonstreifen",
     "The strip “{}” is muted": "Der Streifen „{}“ ist stumm",
     "muted": "stumm",
+    "What is to be said": "Was gesagt werden soll",
     "being made": "entsteht",
     "About {} on the processor, {} ({})": "Etwa {} auf dem Prozessor, {} ({})",
     "About {} on the graphics card, {} ({})": "Etwa {} auf der Grafikkarte, {} ({})",

@@ -36,7 +36,7 @@ class Layout:
         self.texts.append(kind.name if text is None else text)
         return Properties(kind)
 
-    def prop(self, data, name, slider=False, text=None, toggle=False, icon="NONE"):
+    def prop(self, data, name, slider=False, text=None, toggle=False, icon="NONE", placeholder=""):
         icon_exists(icon)
         assert name in data.bl_rna.properties
         self.texts.append(data.bl_rna.properties[name].name)

@@ -183,7 +183,8 @@ def manner_and_text(desk: Desk) -> Steps:
     first = yield from generate(desk)
     assert first["artalk_take"]["style"] == style
     yield from desk.shot("style", "UI", above=r"artalk\.style$")
-    yield from desk.click(r"artalk\.capture_style\(", across=0.93)
+    yield from desk.beside(r"artalk\.style$", r"artalk\.capture_style\(")
+    yield from desk.click()
     yield from desk.until(lambda: bpy.context.scene.artalk.style.startswith("captured:"), "a captured style")
 
     yield from desk.key("F3")

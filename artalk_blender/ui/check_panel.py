@@ -38,10 +38,10 @@ def draw_speak(layout: Any, context: Any) -> None:
     """Text, voice, speed and the button."""
     settings = context.scene.artalk
     column = layout.column(align=True)
-    column.prop(settings, "speech_text", text="", icon="FILE_TEXT")
+    column.prop(settings, "speech_text", text="", icon="FILE_TEXT", placeholder=said("What is to be said"))
     row = column.row(align=True)
-    row.prop(settings, "speech_voice", text="", icon="USER")
-    row.prop(settings, "speech_speed", text="")
+    row.prop(settings, "speech_voice", text="", icon="USER", placeholder=said("Voice"))
+    row.prop(settings, "speech_speed")
     row = layout.row()
     row.enabled = bool(settings.speech_text.strip())
     button = row.operator(speak_ops.ARTALK_OT_speak_text.bl_idname, icon="PLAY_SOUND")
