@@ -16,6 +16,7 @@ TEXTS = {
     "Help": "Hilfe",
     # buttons
     "ARTalk Head": "ARTalk-Kopf",
+    "Add ARTalk Head": "ARTalk-Kopf hinzufügen",
     "Add Head": "Kopf hinzufügen",
     "Import": "Importieren",
     "Import FLAME Head": "FLAME-Kopf importieren",

@@ -51,12 +51,12 @@ def test_four_clicks_to_a_playing_head(play: Callable[..., Outcome]):
     assert set(found.pictures) >= {"empty", "head", "ready", "generated", "played"}
     passed = found.facts["seconds"]
     assert list(passed) == ["head", "speech", "generate", "keyed", "playing"]
-    print("Seconds since Blender was open, with and without looking for buttons:", passed)  # seen with -s
+    print("Seconds, and seconds of processors, since Blender was open:", passed)  # seen with -s
 
 
 def test_takes_are_copied_auditioned_tuned_renamed_made_again_and_removed(play: Callable[..., Outcome]):
     said = play("work_with_takes", DEMO).output
-    for step in ("Add Head", "Open Speech", "Generate Motion", "Duplicate Take", "Use Take", "Rename Take",
+    for step in ("Add ARTalk Head", "Open Speech", "Generate Motion", "Duplicate Take", "Use Take", "Rename Take",
                  "Regenerate Range", "Push Take to NLA"):
         assert f"'{step}'" in said, step  # as the undo history has it
 

@@ -50,6 +50,7 @@ class Desk:
         self.facts: dict[str, Any] = {"pictures": {}, "stretches_ms": []}
         self.drawn: dict[str, int] = {}
         self.photographed = self.searched = 0.0  # seconds that pictures, and looking for buttons, took
+        self.worked_besides = 0.0  # of processors, for both
         self._at = (0, 0)
         self._places: dict[str, tuple[float, float]] = {}
 
@@ -143,9 +144,10 @@ class Desk:
 
     def find(self, what: str, across: float = 0.35, area: str = "VIEW_3D") -> Steps:
         """Points at the button whose operator or property matches `what`; scrolls the sidebar where it must."""
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.process_time()
         yield from self._find(what, across, area)
         self.searched += time.monotonic() - began
+        self.worked_besides += time.process_time() - worked
 
     def _find(self, what: str, across: float, area: str) -> Steps:
         region = self.region("UI", area)
@@ -254,7 +256,7 @@ class Desk:
     def shot(self, name: str, crop: str = "", area: str = "VIEW_3D", rest: bool = True, above: str = "") -> Steps:
         """Takes a picture of the window, or of one region of it, from a little above a button on. The time that this
         takes is nobody's but the test's."""
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.process_time()
         top = 0
         if above:
             yield from self._find(above, 0.35, area)
@@ -278,6 +280,7 @@ class Desk:
             box = (region.x, height - top, region.x + region.width, height - region.y)
         self.facts["pictures"][name] = box
         self.photographed += time.monotonic() - began
+        self.worked_besides += time.process_time() - worked
 
     # -- the end
 

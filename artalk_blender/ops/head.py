@@ -79,7 +79,7 @@ class ARTALK_OT_add_head(_AddsHead, bpy.types.Operator):
     """Add a head that ARTalk can animate: mesh, 100 expression shape keys, jaw, neck and eye bones"""
 
     bl_idname = "artalk.add_head"
-    bl_label = "ARTalk Head"
+    bl_label = "Add ARTalk Head"
 
     filepath: bpy.props.StringProperty(
         name="Head File", subtype="FILE_PATH", options={"HIDDEN"},

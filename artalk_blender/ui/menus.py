@@ -11,7 +11,7 @@ from ..ops.motion_io import ARTALK_OT_export_motion, ARTALK_OT_import_motion
 
 def _draw_add(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
     menu.layout.separator()
-    menu.layout.operator(ARTALK_OT_add_head.bl_idname, icon="USER")
+    menu.layout.operator(ARTALK_OT_add_head.bl_idname, text="ARTalk Head", icon="USER")
 
 
 def _draw_import(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
