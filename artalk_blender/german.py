@@ -89,7 +89,6 @@ TEXTS = {
     "Open a sound under Speech, or choose a sound strip":
         "Öffnen Sie unter Sprache einen Ton, oder wählen Sie einen Tonstreifen",
     "The strip “{}” is muted": "Der Streifen „{}“ ist stumm",
-    "muted": "stumm",
     "What is to be said": "Was gesagt werden soll",
     "being made": "entsteht",
     "About {} on the processor, {} ({})": "Etwa {} auf dem Prozessor, {} ({})",

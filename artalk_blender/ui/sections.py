@@ -134,9 +134,9 @@ def draw_speech(layout: Any, context: Any) -> None:
     rate = scene.render.fps / scene.render.fps_base
     for strip in strips:
         span = compat.strip_span(strip)
-        muted = f", {said('muted')}" if strip.mute else ""
-        layout.label(text=f"{strip.name}, {(span.end - span.start) / rate:.1f} s{muted}",
-                     icon="MUTE_IPO_ON" if strip.mute else "SOUND", translate=False)
+        row = layout.split(factor=0.75)  # so that a long name is cut, and not how long it takes
+        row.label(text=strip.name, icon="MUTE_IPO_ON" if strip.mute else "SOUND", translate=False)
+        row.label(text=f"{(span.end - span.start) / rate:.1f} s", translate=False)
         for text, icon in reports.lines_of(strip):
             wrapped(layout, text, icon)
 
