@@ -173,7 +173,7 @@ def manner_and_text(desk: Desk) -> Steps:
         desk.facts["voices"] = False
         yield from open_speech(desk, desk.arguments[0])
     else:
-        yield from speak(desk, "mama bought a bag of balloons")
+        yield from speak(desk, "mama bought balloons")
     yield from desk.open_panel("style", above=r"artalk\.selected_strips")
     yield from desk.click(r"artalk\.style$")
     for key in ("DOWN_ARROW", "DOWN_ARROW", "RET"):
