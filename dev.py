@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One entry for people who build this: demo, test, lint, bench, build, gui, picture. Standard library only.
+"""One entry for people who build this: demo, test, lint, bench, build, gui, pictures. Standard library only.
 
 Every command makes the environments it needs in `.venv/` (Python 3.11 with Blender 4.5 LTS, Python 3.13 with
 Blender 5.2 LTS) from pyproject.toml, and makes them again when that file has changed.
@@ -224,12 +224,9 @@ def bench(options: argparse.Namespace, rest: list[str]) -> None:
     environment.run("-m", "engine", "bench", *rest)
 
 
-def picture(options: argparse.Namespace, rest: list[str]) -> None:
-    """Render the README's picture, docs/talk.png, from the demo speech."""
-    environment = any_environment(["blender"])
-    OUT.mkdir(exist_ok=True)
-    environment.run("-m", "artalk_blender", "talk", ROOT / "assets" / "demo_speech.wav", "--out", OUT / "picture.blend")
-    environment.run("addon_tests/tools/readme_picture.py", OUT / "picture.blend", ROOT / "docs" / "talk.png")
+def pictures(options: argparse.Namespace, rest: list[str]) -> None:
+    """Make the README's and the guide's pictures, those of the panels in the Blender on the PATH."""
+    any_environment(["blender", "test"]).run("addon_tests/tools/pictures.py", *options.names)
 
 
 def build(options: argparse.Namespace, rest: list[str]) -> None:
@@ -259,13 +256,15 @@ def main() -> int:
         return subprocess.run([newer, __file__, *sys.argv[1:]]).returncode
     parser = argparse.ArgumentParser(prog="dev.py", description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for function in (demo, test, lint, bench, build, gui, picture):
+    for function in (demo, test, lint, bench, build, gui, pictures):
         command = commands.add_parser(function.__name__, help=function.__doc__)
         command.set_defaults(function=function)
         if function is demo:
             command.add_argument("speech", nargs="?", metavar="SPEECH", help="left out: assets/demo_speech.wav")
             command.add_argument("--model", metavar="DIR|FILE", help="a published ARTalk model; left out: the default")
             command.epilog = "Other options go to `python -m artalk_blender talk`: --head FILE, --style FILE, --fps N."
+        if function is pictures:
+            command.add_argument("names", nargs="*", metavar="NAME", help="such as talk or takes; left out: all")
         if function is test:
             command.add_argument("--all", action="store_true", help="fail when a Blender's Python is missing")
     options, rest = parser.parse_known_args()

@@ -12,6 +12,7 @@ import bpy
 from . import compat, styles
 from .animation.assign import check_editable
 from .animation.growing import GrowingTake
+from .animation.take_data import keep_style
 from .animation.takes import Provenance
 from .audio.lines import join_lines
 from .audio.looks import look_of
@@ -55,7 +56,8 @@ class Generation:
         audio = yield partial(join_lines, [line for _, _, line in lines], rate)
         times = audio.times.scaled(self._rate / rate)
         level = yield partial(loudness, audio.samples)
-        provenance = Provenance(audio.name, audio.path, audio.sha256, style=self._style.name, strip=audio.facts,
+        provenance = Provenance(audio.name, audio.path, audio.sha256, style=self._style.name,
+                                style_strength=self._style.strength if self._style.name else 0.0, strip=audio.facts,
                                 lines=[{"strip": name, "sha256": line.sha256, "look": look, **line.facts}
                                        for name, look, line in lines])
         take = GrowingTake(self._armature, times, self._rate, provenance, self._settings, self._keying)
@@ -72,6 +74,7 @@ class Generation:
         except BaseException:
             take.discard()
             raise
+        keep_style(bpy.data.actions[name], self._style.name, self._style.motion)
         note_speed(self._preferences.model, float(request.result.get("seconds", "nan")),
                    len(audio.samples) / SAMPLE_RATE, str(request.result.get("device", "cpu")))
         job.say(f"Keyed {len(request.motion)} frames as “{name}”.")

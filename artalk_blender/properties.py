@@ -28,7 +28,7 @@ _TARGETS = (
 )
 
 
-_style_items: list[styles.Item] = [(styles.DEFAULT, "Default", "The model's own manner")]
+_style_items: list[tuple[str, str, str, str, int]] = []
 
 
 def _gain(name: str, field: str, description: str) -> Any:
@@ -38,11 +38,12 @@ def _gain(name: str, field: str, description: str) -> Any:
                                    update=update_of(field))
 
 
-def _styles(_settings: Any, context: Any) -> list[styles.Item]:
-    """Blender does not keep the texts of a list that is made anew, so we do."""
+def _styles(_settings: Any, context: Any) -> list[tuple[str, str, str, str, int]]:
+    """Blender does not keep the texts of a list that is made anew, so we do; it keeps which one is chosen by number."""
     global _style_items
-    if context is not None:
-        found = styles.items(context.scene, read_preferences(context).model)
+    if context is not None or not _style_items:
+        listed = styles.items(context.scene, read_preferences(context).model) if context is not None else styles.FIRST
+        found = [(*item, "NONE", styles.number_of(item[0])) for item in listed]
         if found != _style_items:
             _style_items = found
     return _style_items

@@ -28,6 +28,8 @@ from .animation.take_data import (
     Provenance,
     check_take,
     is_edited,
+    keep_style,
+    kept_styles,
     loudness_of,
     note,
     noted,
@@ -146,11 +148,15 @@ class Regeneration:
         if self._level is not None:
             self._level = np.concatenate([self._level[:start], level[start:stop], self._level[stop:]])
         made = {"start": start, "stop": stop, "variation": self._wish.variation, "sha256": audio.sha256,
+                "style": self._style.name, "style_strength": self._style.strength if self._style.name else 0.0,
                 "model": str(request.result.get("model", "")), "model_sha256": str(request.result.get("sha256", ""))}
         job.show("Writing keys", 1.0)
         yield
         name = yield from (self._into(motion) if self._wish.in_place else self._beside(motion))
-        note(bpy.data.actions[name], RANGES, [*noted(self._action(), RANGES, []), made][-100:])
+        result = bpy.data.actions[name]
+        note(result, RANGES, [*noted(self._action(), RANGES, []), made][-100:])
+        for style, example in {**kept_styles(self._action()), self._style.name: self._style.motion}.items():
+            keep_style(result, style, example)
         job.say(f"Made {(stop - start) / MOTION_FPS:.2f} s again, in “{name}”.")
         return name
 

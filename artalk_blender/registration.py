@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from . import cli, live_tuning, preferences, properties
+from . import cli, language, live_tuning, preferences, properties
 from .animation import growing
 from .audio import reports
 from .ops import check, generate, head, motion_io, regenerate, speak, speech, style, takes
@@ -11,8 +11,8 @@ from .ui import menus, panels
 from .worker import job
 
 MODULES = (
-    properties, live_tuning, preferences, growing, reports, job, head, speech, speak, style, generate, regenerate,
-    takes, check, motion_io, menus, panels, cli,
+    language, properties, live_tuning, preferences, growing, reports, job, head, speech, speak, style, generate,
+    regenerate, takes, check, motion_io, menus, panels, cli,
 )
 
 

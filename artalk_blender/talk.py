@@ -16,6 +16,7 @@ import bpy
 import numpy as np
 
 from . import compat
+from .animation.take_data import keep_style
 from .animation.takes import Provenance, new_take
 from .audio.samples import SAMPLE_RATE, read_sound
 from .audio.strip import add_sound_strip, scene_rate
@@ -77,7 +78,8 @@ def talk(options: TalkOptions, steps: Steps) -> None:
     for text in request.warnings:
         steps.warn(text)
     with steps.step("keys") as step, steps.quiet():
-        _key(options, scene, head, samples, request)
+        take = _key(options, scene, head, samples, request)
+        keep_style(take, options.style.name if options.style else "", style)
         step.note(f"frames {scene.frame_start} to {scene.frame_end} at {scene_rate(scene):.5g} fps")
     with steps.step("blend") as step, steps.quiet():
         save_whole(options.out)
@@ -100,8 +102,8 @@ def _check_outputs(options: TalkOptions) -> None:
         check_writable(path)
 
 
-def _key(options: TalkOptions, scene: Any, head: Head, samples: np.ndarray, request: Any) -> None:
-    """Strip, frame range, take; then the cursor on the first frame."""
+def _key(options: TalkOptions, scene: Any, head: Head, samples: np.ndarray, request: Any) -> Any:
+    """Strip, frame range, take, which is returned; then the cursor on the first frame."""
     rate = scene_rate(scene)
     seconds = len(samples) / SAMPLE_RATE
     strip = add_sound_strip(scene, options.speech.resolve(), FIRST_FRAME)
@@ -122,9 +124,10 @@ def _key(options: TalkOptions, scene: Any, head: Head, samples: np.ndarray, requ
         style=options.style.name if options.style else "",
         strip={"start": FIRST_FRAME / rate, "end": FIRST_FRAME / rate + seconds, "offset": 0.0, "speed": 1.0},
     )
-    new_take(head, request.motion, FIRST_FRAME, rate, provenance, loudness=loudness(samples))
+    take = new_take(head, request.motion, FIRST_FRAME, rate, provenance, loudness=loudness(samples))
     choose_mp4(scene, (options.video or options.out.with_suffix(".mp4")).name, sound_rate)
     scene.frame_set(FIRST_FRAME)
+    return take
 
 
 def save_whole(path: Path) -> None:

@@ -15,8 +15,6 @@ class Layout:
 
     enabled = True
 
-    use_property_split = use_property_decorate = False
-
     def __init__(self, texts=None):
         self.texts = [] if texts is None else texts
 
@@ -25,26 +23,32 @@ class Layout:
 
     column = row
 
-    def label(self, text="", icon="NONE"):
+    def split(self, factor=0.0):
+        return Layout(self.texts)
+
+    def label(self, text="", icon="NONE", translate=True):
         icon_exists(icon)
         self.texts.append(text)
 
-    def operator(self, idname, text=None, icon="NONE"):
+    def operator(self, idname, text=None, icon="NONE", translate=True):
         icon_exists(icon)
         kind = getattr(bpy.ops.artalk, idname.partition(".")[2]).get_rna_type()
         self.texts.append(kind.name if text is None else text)
         return Properties(kind)
 
-    def prop(self, data, name, slider=False, text=None, toggle=False, icon="NONE"):
+    def prop(self, data, name, slider=False, text=None, toggle=False, icon="NONE", placeholder=""):
         icon_exists(icon)
         assert name in data.bl_rna.properties
         self.texts.append(data.bl_rna.properties[name].name)
+
+    def prop_decorator(self, data, name):
+        assert data.bl_rna.properties[name].is_animatable
 
     def prop_search(self, data, name, search, collection, text=None, icon="NONE"):
         assert name in data.bl_rna.properties
         assert collection in search.bl_rna.properties
 
-    def progress(self, factor=0.0, text=""):
+    def progress(self, factor=0.0, text="", translate=True):
         assert 0.0 <= factor <= 1.0
         self.texts.append(text)
 
@@ -86,7 +90,7 @@ def test_from_head_to_take(scene, extension, speech):
     scene.sequence_editor_create()
     add_sound_strip(scene, speech, 1)
     texts = drawn(bpy.context)
-    assert any(text.startswith("speech, ") and text.endswith(" s") for text in texts["speech"])
+    assert "speech" in texts["speech"] and "1.5 s" in texts["speech"]
     assert any(text.startswith("About ") for text in texts["generate"])
     assert bpy.ops.artalk.generate_motion() == {"FINISHED"}
     texts = drawn(bpy.context)

@@ -19,7 +19,7 @@ def traces() -> set[str]:
     types = {name for name in dir(bpy.types) if "artalk" in name.lower()}
     properties = {name for name in list(bpy.types.Scene.bl_rna.properties.keys()) if "artalk" in name}
     operators = {f"op {name}" for name in dir(bpy.ops.artalk)}
-    draws = {str(function) for function in bpy.types.VIEW3D_MT_mesh_add._dyn_ui_initialize() if "artalk" in str(
+    draws = {str(function) for function in bpy.types.VIEW3D_MT_add._dyn_ui_initialize() if "artalk" in str(
         function.__module__)}
     return types | properties | operators | draws
 

@@ -47,7 +47,36 @@ def play(desktop: Desktop) -> Callable[..., Outcome]:
 
 
 def test_four_clicks_to_a_playing_head(play: Callable[..., Outcome]):
-    assert set(play("first_use", DEMO).pictures) >= {"empty", "head", "ready", "generated", "played"}
+    found = play("first_use", DEMO)
+    assert set(found.pictures) >= {"empty", "head", "ready", "generated", "played"}
+    passed = found.facts["seconds"]
+    assert list(passed) == ["head", "speech", "generate", "keyed", "playing"]
+    print("Seconds, and seconds of processors, since Blender was open:", passed)  # seen with -s
+
+
+def test_takes_are_copied_auditioned_tuned_renamed_made_again_and_removed(play: Callable[..., Outcome]):
+    said = play("work_with_takes", DEMO).output
+    for step in ("Add ARTalk Head", "Open Speech", "Generate Motion", "Duplicate Take", "Use Take", "Rename Take",
+                 "Regenerate Range", "Push Take to NLA"):
+        assert f"'{step}'" in said, step  # as the undo history has it
+
+
+def test_lips_that_are_late_are_found_and_mended(play: Callable[..., Outcome]):
+    assert abs(play("check_and_mend", DEMO).facts["offset_ms"]) < 60.0
+
+
+def test_a_typed_line_in_a_manner_that_another_head_takes_over(play: Callable[..., Outcome]):
+    play("manner_and_text", DEMO)
+
+
+def test_blender_in_german(play: Callable[..., Outcome]):
+    facts = play("german").facts
+    assert facts["labels"] == {"Speech": "Sprache", "Takes": "Takes", "Generate Motion": "Bewegung erzeugen",
+                               "Rest in Pauses": "Ruhe in Pausen"}
+    assert facts["sentence"] == ("Der Streifen „Speech“ ist nicht mehr da. Fügen Sie ihn wieder hinzu und erzeugen Sie "
+                                 "noch einmal.")
+    assert "Es gibt noch keinen Take" in facts["reason"]
+    assert facts["english"] == "No sound strip is chosen"
 
 
 def test_tuning_is_seen_at_once_and_undone_at_once(play: Callable[..., Outcome]):

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("desktop_driver.py")
 DEMO = ROOT / "assets" / "demo_speech.wav"
 SIZE = (1600, 1000)
-LIMIT = 300.0  # seconds for a scenario
+LIMIT = 900.0  # seconds for a scenario, on a busy machine without a graphics card
 _GONE = 5.0  # seconds that a worker may take to notice that Blender has ended
 _FRAMEBUFFER = "Xvfb_screen0"
 

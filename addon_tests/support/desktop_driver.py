@@ -30,8 +30,11 @@ sys.dont_write_bytecode = True
 PACKAGE = "bl_ext.user_default.artalk"
 PATIENCE = 120.0  # seconds for what is waited for
 Steps = Generator[None, None, Any]
-_ROW = 7  # pixels: less than half a button's height
-_CALM = 6  # turns of Blender's loop until everything is drawn
+_ROW = 10  # pixels: about half a button's height
+_ABOVE = 42  # pixels: the header of its panel
+CALM = 6  # turns of Blender's loop until everything is drawn
+_DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
+_KEYS = {" ": "SPACE", ".": "PERIOD", ",": "COMMA", **{str(digit): name for digit, name in enumerate(_DIGITS)}}
 
 
 def extension(name: str) -> Any:
@@ -46,6 +49,8 @@ class Desk:
         self.out, self.arguments = out, arguments
         self.facts: dict[str, Any] = {"pictures": {}, "stretches_ms": []}
         self.drawn: dict[str, int] = {}
+        self.photographed = self.searched = 0.0  # seconds that pictures, and looking for buttons, took
+        self.worked_besides = 0.0  # of processors, for both
         self._at = (0, 0)
         self._places: dict[str, tuple[float, float]] = {}
 
@@ -67,7 +72,7 @@ class Desk:
 
     # -- waiting
 
-    def turns(self, count: int = _CALM) -> Steps:
+    def turns(self, count: int = CALM) -> Steps:
         for _ in range(count):
             yield
 
@@ -110,7 +115,7 @@ class Desk:
 
     def write(self, text: str) -> Steps:
         for letter in text:
-            kind = {" ": "SPACE", ".": "PERIOD", ",": "COMMA"}.get(letter, letter.upper())
+            kind = _KEYS.get(letter, letter.upper())
             self.window.event_simulate(type=kind, value="PRESS", unicode=letter, x=self._at[0], y=self._at[1])
             self.window.event_simulate(type=kind, value="RELEASE", x=self._at[0], y=self._at[1])
             yield
@@ -139,18 +144,25 @@ class Desk:
 
     def find(self, what: str, across: float = 0.35, area: str = "VIEW_3D") -> Steps:
         """Points at the button whose operator or property matches `what`; scrolls the sidebar where it must."""
+        began, worked = time.monotonic(), time.process_time()
+        yield from self._find(what, across, area)
+        self.searched += time.monotonic() - began
+        self.worked_besides += time.process_time() - worked
+
+    def _find(self, what: str, across: float, area: str) -> Steps:
         region = self.region("UI", area)
         if what in self._places:
             yield from self.point(*region_point(region, self._places[what]))
+            yield from self.turns(3)
             if re.search(what, self.under(area)):
                 return
         x = region.x + across * region.width
         for _ in range(2):
             for turn in range(12):
-                for y in range(region.y + region.height - _ROW, region.y + _ROW, -_ROW):
+                for y in self._heights(region):
                     yield from self.point(x, y)
-                    if re.search(what, self.under(area)):
-                        self._places[what] = region.view2d.region_to_view(x - region.x, y - region.y)
+                    if re.search(what, self.under(area)) and (yield from self._rests_on(what, area, (x, y), (0, 1))):
+                        self._places[what] = region.view2d.region_to_view(x - region.x, self._at[1] - region.y)
                         return
                 seen = region.view2d.region_to_view(0, 0)
                 for _ in range(8):
@@ -163,15 +175,32 @@ class Desk:
             yield from self.turns()
         raise AssertionError(f"There is no button {what} in the sidebar")
 
+    def _heights(self, region: Any) -> list[int]:
+        """Where to look in a sidebar: from the pointer down, as what comes next mostly lies there; then the rest."""
+        all_of_it = list(range(region.y + region.height - _ROW, region.y + _ROW, -_ROW))
+        there = region.x <= self._at[0] < region.x + region.width
+        below = [y for y in all_of_it if there and y <= self._at[1] + 2 * _ROW]
+        return below + all_of_it[: len(all_of_it) - len(below)]
+
     def beside(self, row: str, what: str, area: str = "VIEW_3D") -> Steps:
         """Points at a button in the same row as another, to the right of it."""
         yield from self.find(row, area=area)
         region, y = self.region("UI", area), self._at[1]
         for x in range(self._at[0], region.x + region.width, _ROW):
             yield from self.point(x, y)
-            if re.search(what, self.under(area)):
+            if re.search(what, self.under(area)) and (yield from self._rests_on(what, area, (x, y), (-1, 0))):
                 return
         raise AssertionError(f"There is no button {what} beside {row}")
+
+    def _rests_on(self, what: str, area: str, place: tuple[float, float], back: tuple[int, int]) -> Steps:
+        """Whether the pointer is still on what was found once Blender has come to rest: what is lit may be one move
+        behind. Then it goes back, half a step at a time."""
+        for half in range(3):
+            yield from self.point(*(at + half * sign * _ROW / 2 for at, sign in zip(place, back, strict=True)))
+            yield from self.turns(3)
+            if re.search(what, self.under(area)):
+                return True
+        return False
 
     def click(self, what: str = "", **where: Any) -> Steps:
         """Clicks a button of the sidebar, or where the pointer is."""
@@ -224,13 +253,19 @@ class Desk:
 
     # -- pictures
 
-    def shot(self, name: str, crop: str = "", area: str = "VIEW_3D", rest: bool = True) -> Steps:
-        """Takes a picture of the window, or of one region of it."""
+    def shot(self, name: str, crop: str = "", area: str = "VIEW_3D", rest: bool = True, above: str = "") -> Steps:
+        """Takes a picture of the window, or of one region of it, from a little above a button on. The time that this
+        takes is nobody's but the test's."""
+        began, worked = time.monotonic(), time.process_time()
+        top = 0
+        if above:
+            yield from self._find(above, 0.35, area)
+            top = self._at[1] + _ABOVE
         if rest:
             yield from self.rest(area)
         for one in self.window.screen.areas:
             one.tag_redraw()
-        yield from self.turns(2 * _CALM)
+        yield from self.turns(2 * CALM)
         framebuffer = os.environ.get("ARTALK_FRAMEBUFFER")
         if framebuffer:
             shutil.copy(framebuffer, self.out / f"{name}.xwd")
@@ -241,8 +276,11 @@ class Desk:
         box = (0, 0, width, height)
         if crop:
             region = self.region(crop, area)
-            box = (region.x, height - region.y - region.height, region.x + region.width, height - region.y)
+            top = min(top or height, region.y + region.height)
+            box = (region.x, height - top, region.x + region.width, height - region.y)
         self.facts["pictures"][name] = box
+        self.photographed += time.monotonic() - began
+        self.worked_besides += time.process_time() - worked
 
     # -- the end
 

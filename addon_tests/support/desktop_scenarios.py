@@ -3,112 +3,71 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+import time
 from pathlib import Path
-from typing import Any
 
 import bpy
-from desktop_driver import Desk, Steps, extension
-
-ADD, OPEN, GENERATE = r"artalk\.add_head\(", r"artalk\.open_speech\(", r"artalk\.generate_motion\("
-STOP = r"artalk\.stop_job\("
-
-
-def takes() -> list[Any]:
-    """Whole takes."""
-    return [action for action in bpy.data.actions if "artalk_take" in action and not is_half(action)]
-
-
-def halves() -> list[Any]:
-    return [action for action in bpy.data.actions if is_half(action)]
-
-
-def is_half(action: Any) -> bool:
-    return "artalk_take" in action and "unfinished" in action["artalk_take"]
-
-
-def busy() -> bool:
-    return bool(extension("worker.job").is_busy())
-
-
-# -- steps that scenarios share
-
-
-def begin(desk: Desk) -> Steps:
-    """An empty scene and the sidebar on our tab."""
-    for thing in list(bpy.data.objects):
-        bpy.data.objects.remove(thing)
-    bpy.ops.ed.undo_push(message="Empty")
-    yield from desk.turns()
-    yield from desk.open_sidebar()
-
-
-def add_head(desk: Desk) -> Steps:
-    yield from desk.click(ADD)
-    yield from desk.until(lambda: bpy.data.armatures, "a head")
-    with desk.inside():
-        bpy.ops.view3d.view_axis(type="FRONT")
-        bpy.ops.view3d.view_selected()
-    yield from desk.turns()
-
-
-def open_speech(desk: Desk, path: str) -> Steps:
-    """The button, the file browser, its button."""
-    yield from desk.click(OPEN)
-    yield from choose_file(desk, path)
-
-
-def choose_file(desk: Desk, path: str) -> Steps:
-    def browser() -> Any:
-        return next((area for area in desk.window.screen.areas if area.type == "FILE_BROWSER"
-                     and area.spaces.active.params is not None), None)
-
-    area = yield from desk.until(browser, "the file browser")
-    area.spaces.active.params.directory = str(Path(path).parent).encode()
-    yield from desk.turns()
-    area.spaces.active.params.filename = Path(path).name
-    yield from desk.turns()
-    yield from desk.key("RET", "FILE_BROWSER")
-    yield from desk.until(lambda: browser() is None, "the file browser's end")
-    yield from desk.turns()
-
-
-def generate(desk: Desk) -> Steps:
-    """Clicks, waits for the whole take, returns it."""
-    before = len(takes())
-    yield from desk.click(GENERATE)
-    yield from desk.until(busy, "the job")
-    yield from desk.until(lambda: not busy(), "the job's end")
-    assert len(takes()) == before + 1 and not halves()
-    yield from desk.turns()
-    return takes()[-1]
-
-
-# -- the scenarios
+from desktop_driver import CALM, Desk, Steps, extension
+from desktop_happenings import interrupted  # noqa: F401  a scenario, too
+from desktop_steps import (
+    GENERATE,
+    add_head,
+    begin,
+    busy,
+    generate,
+    halves,
+    open_speech,
+    played,
+    rig,
+    row_of,
+    settings_of,
+    speak,
+    start_playing,
+    stop_playing,
+    takes,
+    use_language,
+)
 
 
 def first_use(desk: Desk) -> Steps:
-    """From an empty scene to a playing head, four clicks."""
+    """From an empty scene to a playing head, four clicks; seconds until each was done, pictures and looking for buttons
+    not counted, and how many of them processors worked for Blender."""
+    began, worked = time.monotonic(), time.process_time()
+    passed: dict[str, list[float]] = desk.facts.setdefault("seconds", {})
+
+    def note(what: str) -> None:
+        besides = desk.photographed + desk.searched, desk.worked_besides
+        passed[what] = [round(time.monotonic() - began - besides[0], 1),
+                        round(time.process_time() - worked - besides[1], 1)]
+
     yield from begin(desk)
     yield from desk.shot("empty")
     yield from add_head(desk)
+    note("head")
     yield from desk.shot("head")
     yield from open_speech(desk, desk.arguments[0])
-    yield from desk.shot("ready")
+    note("speech")
+    yield from desk.shot("ready", "UI")
     yield from desk.click(GENERATE)
+    note("generate")
     yield from desk.until(lambda: halves() or takes(), "keys")
     yield from desk.shot("running")
     yield from desk.until(lambda: not busy(), "the job's end")
     assert len(takes()) == 1 and not halves()
+    note("keyed")
     yield from desk.turns()
     yield from desk.shot("generated")
     yield from desk.key("SPACE")
     screen = desk.window.screen
     frame = bpy.context.scene.frame_current
-    yield from desk.until(lambda: screen.is_animation_playing and bpy.context.scene.frame_current > frame + 10, "play")
+    yield from desk.until(lambda: screen.is_animation_playing and bpy.context.scene.frame_current > frame, "play")
+    note("playing")
+    yield from desk.until(lambda: bpy.context.scene.frame_current > frame + 10, "ten frames")
     yield from desk.key("SPACE")
     yield from desk.until(lambda: not screen.is_animation_playing, "the end of playing")
+    yield from desk.click(r"shading\.color_type|\.color_type")  # Show Painted Skin
+    yield from desk.until(lambda: desk.area().spaces.active.shading.color_type == "TEXTURE", "the painted skin")
+    bpy.context.scene.frame_set(29)
     yield from desk.shot("played")
 
 
@@ -130,8 +89,138 @@ def tuning(desk: Desk) -> Steps:
     assert bpy.context.scene.artalk.intensity == before
 
 
-def settings_of(name: str) -> Any:
-    return bpy.data.actions[name]["artalk_take"]["settings"]
+def work_with_takes(desk: Desk) -> Steps:
+    """Copy, audition, tune while it plays, rename, make a range again, push to the NLA, remove; all can be undone."""
+    yield from begin(desk)
+    yield from add_head(desk)
+    yield from open_speech(desk, desk.arguments[0])
+    first = (yield from generate(desk)).name
+    yield from desk.beside(row_of(first), r"artalk\.duplicate_take\(")
+    yield from desk.click()
+    second = next(take.name for take in takes() if take.name != first)
+    assert played() == first
+
+    yield from desk.open_panel("tune", above=r"artalk\.simplify_take\(")
+    for button in (r"artalk\.intensity", row_of(second)):
+        yield from desk.find(button, across=0.75 if button.endswith("y") else 0.35)  # searching is slow while it plays
+    yield from start_playing(desk)
+    yield from desk.click(row_of(second))
+    yield from desk.until(lambda: played() == second, "the other take")
+    yield from desk.drag(r"artalk\.intensity", 40, across=0.75)
+    yield from desk.until(lambda: settings_of(second)["intensity"] != 1.0, "the take's new tuning")
+    assert settings_of(first)["intensity"] == 1.0 and desk.window.screen.is_animation_playing
+    yield from stop_playing(desk)
+
+    yield from desk.beside(row_of(second), r"artalk\.rename_take\(")
+    yield from desk.click()
+    yield from desk.write("louder")
+    for _ in range(2):  # the field, the dialog
+        yield from desk.press("RET")
+        yield from desk.turns()
+    yield from desk.until(lambda: "louder" in bpy.data.actions, "the new name")
+
+    bpy.context.scene.frame_set(40)
+    yield from desk.shot("takes", "UI", above=row_of(first))
+    yield from desk.click(row_of(first))
+    scene = bpy.context.scene
+    scene.use_preview_range, scene.frame_preview_start, scene.frame_preview_end = True, 40, 90
+    yield from desk.open_panel("range", above=r"artalk\.simplify_take\(")
+    yield from desk.click(r"artalk\.regenerate_range\(")
+    yield from desk.until(lambda: not busy() and len(takes()) == 3, "the take with the new range")
+    yield from desk.turns()
+    yield from desk.shot("range", "UI", above=row_of(first))
+    scene.use_preview_range = False
+    made = next(take.name for take in takes() if take.name not in (first, "louder"))
+    assert played() == made
+    yield from desk.click(r"artalk\.push_take_to_nla\(", across=0.7)
+    yield from desk.until(lambda: rig().animation_data.nla_tracks, "a track in the NLA")
+    yield from desk.beside(row_of("louder"), r"artalk\.remove_take\(")
+    yield from desk.click()
+    yield from desk.until(lambda: "louder" not in bpy.data.actions, "the take's removal")
+    assert {take.name for take in takes()} == {first, made}
+    yield from desk.key("Z", ctrl=True)
+    yield from desk.until(lambda: "louder" in bpy.data.actions, "the removed take")
+    bpy.context.window_manager.print_undo_steps()
+
+
+def check_and_mend(desk: Desk) -> Steps:
+    """Lips that are late are found, marked on the timeline and mended by one click."""
+    yield from begin(desk)
+    yield from add_head(desk)
+    yield from open_speech(desk, desk.arguments[0])
+    name = (yield from generate(desk)).name
+    yield from desk.open_panel("tune", above=r"artalk\.simplify_take\(")
+    yield from desk.drag(r"artalk\.offset_ms", 150, steps=4, across=0.4)
+    yield from desk.until(lambda: settings_of(name)["offset_ms"] > 100.0, "the offset")
+    yield from desk.open_panel("check", above=r"artalk\.offset_ms")
+    yield from desk.click(r"artalk\.check_lip_sync\(")
+    yield from desk.until(lambda: not busy() and bpy.context.scene.timeline_markers, "markers")
+    assert any("late" in marker.name for marker in bpy.context.scene.timeline_markers)
+    yield from desk.find(r"artalk\.fix_sync_offset\(")
+    yield from desk.shot("check")
+    yield from desk.click(r"artalk\.fix_sync_offset\(")
+    yield from desk.until(lambda: settings_of(name)["offset_ms"] < 60.0, "the mended offset")
+    assert not bpy.context.scene.timeline_markers
+    yield from desk.shot("mended", "UI")
+    desk.facts["offset_ms"] = settings_of(name)["offset_ms"]
+
+
+def manner_and_text(desk: Desk) -> Steps:
+    """A line is typed and spoken in a preset's manner; another head, added from the search, takes over that manner."""
+    yield from begin(desk)
+    yield from add_head(desk)
+    if extension("audio.speech").missing_reason():
+        desk.facts["voices"] = False
+        yield from open_speech(desk, desk.arguments[0])
+    else:
+        yield from speak(desk, "mama bought balloons")
+    yield from desk.open_panel("style", above=r"artalk\.selected_strips")
+    yield from desk.click(r"artalk\.style$")
+    for key in ("DOWN_ARROW", "DOWN_ARROW", "RET"):
+        yield from desk.press(key)
+        yield from desk.turns()
+    style = bpy.context.scene.artalk.style
+    assert style.startswith("preset:")
+    first = yield from generate(desk)
+    assert first["artalk_take"]["style"] == style
+    yield from desk.shot("style", "UI", above=r"artalk\.style$")
+    yield from desk.beside(r"artalk\.style$", r"artalk\.capture_style\(")
+    yield from desk.click()
+    yield from desk.until(lambda: bpy.context.scene.artalk.style.startswith("captured:"), "a captured style")
+
+    yield from desk.key("F3")
+    yield from desk.write("ARTalk Head")
+    yield from desk.turns(4 * CALM)
+    yield from desk.press("RET")
+    yield from desk.until(lambda: len(bpy.data.armatures) == 2, "the other head")
+    yield from desk.turns()
+    other = bpy.context.object
+    bpy.context.object.location.x = 0.3
+    second = yield from generate(desk)
+    assert second["artalk_take"]["style"] == "captured:ARTalk Head Rig"
+    assert other.animation_data.action == second and rig().animation_data.action != second
+    with desk.inside():
+        bpy.ops.view3d.view_all()
+    yield from desk.shot("two_heads")
+
+
+def german(desk: Desk) -> Steps:
+    """Blender in German: labels, sentences and errors are German, names of people's own things are not touched."""
+    desk.facts["language"] = use_language("de")
+    yield from begin(desk)
+    yield from add_head(desk)
+    yield from desk.shot("german", "UI")
+    translate, said = bpy.app.translations.pgettext_iface, extension("language").said
+    desk.facts["labels"] = {text: translate(text, context) for text, context in (
+        ("Speech", "*"), ("Takes", "*"), ("Generate Motion", "Operator"), ("Rest in Pauses", "*"))}
+    desk.facts["sentence"] = said("The strip “Speech” is gone. Add it again and generate once more.")
+    try:
+        bpy.ops.artalk.use_take(take="Speech")
+    except RuntimeError as error:
+        desk.facts["reason"] = str(error)
+    bpy.context.preferences.view.language = "en_US"
+    yield from desk.turns()
+    desk.facts["english"] = said("No sound strip is chosen")
 
 
 def error(desk: Desk) -> Steps:
@@ -146,103 +235,3 @@ def error(desk: Desk) -> Steps:
         assert bpy.ops.artalk.copy_report() == {"FINISHED"}
     said = bpy.context.window_manager.clipboard
     assert said.startswith("ARTalk for Blender") and str(Path.home()) not in said
-
-
-def interrupted(desk: Desk) -> Steps:
-    """Something happens in the middle of a job: arguments are the sound and what happens."""
-    yield from begin(desk)
-    yield from add_head(desk)
-    yield from open_speech(desk, desk.arguments[0])
-    yield from desk.click(GENERATE)
-    yield from desk.until(halves, "keys while the rest is made")
-    yield from HAPPENINGS[desk.arguments[1]](desk)
-    desk.facts["takes"], desk.facts["halves"] = len(takes()), len(halves())
-
-
-def until_idle(desk: Desk) -> Steps:
-    yield from desk.until(lambda: not busy(), "the job's end")
-    yield from desk.turns()
-    assert not halves()
-
-
-def escape(desk: Desk) -> Steps:
-    yield from desk.key("ESC")
-    yield from until_idle(desk)
-    assert not takes()
-    yield from desk.shot("stopped")
-
-
-def stop_button(desk: Desk) -> Steps:
-    yield from desk.click(STOP, across=0.83)
-    yield from until_idle(desk)
-    assert not takes()
-
-
-def undo(desk: Desk) -> Steps:
-    yield from desk.key("Z", ctrl=True)
-    yield from until_idle(desk)
-
-
-def save(desk: Desk) -> Steps:
-    path = str(desk.out / "saved.blend")
-    bpy.ops.wm.save_as_mainfile(filepath=path)
-    other = shutil.copy(path, desk.out / "read.blend")  # Blender reads nothing from the file that is open
-    with bpy.data.libraries.load(str(other)) as (there, _):
-        assert not there.actions
-    yield from until_idle(desk)
-    assert len(takes()) == 1
-
-
-def open_file(desk: Desk) -> Steps:
-    path = str(desk.out / "other.blend")
-    bpy.ops.wm.save_as_mainfile(filepath=path, copy=True)
-    bpy.ops.wm.open_mainfile(filepath=path)
-    yield from until_idle(desk)
-    assert not takes()
-
-
-def new_file(desk: Desk) -> Steps:
-    bpy.ops.wm.read_homefile(app_template="")
-    yield from until_idle(desk)
-    assert not takes()
-
-
-def delete_head(desk: Desk) -> Steps:
-    for thing in list(bpy.data.objects):
-        bpy.data.objects.remove(thing)
-    yield from until_idle(desk)
-    assert not takes()
-
-
-def remove_strip(desk: Desk) -> Steps:
-    strips = bpy.context.scene.sequence_editor.strips
-    strips.remove(strips[0])
-    yield from until_idle(desk)
-    assert len(takes()) == 1  # its sound was heard already
-
-
-def change_scene(desk: Desk) -> Steps:
-    desk.window.scene = bpy.data.scenes.new("Other")
-    yield from until_idle(desk)
-    assert len(takes()) == 1
-
-
-def disable(desk: Desk) -> Steps:
-    module = extension("worker.job")
-    bpy.ops.preferences.addon_disable(module="bl_ext.user_default.artalk")
-    yield from desk.turns()
-    assert module._client is None and not module._running
-    assert not halves() and not takes()
-
-
-def quit_blender(desk: Desk) -> Steps:
-    desk.facts["takes"], desk.facts["halves"] = 0, 0
-    desk.save_facts()
-    bpy.ops.wm.quit_blender()
-    yield
-
-
-HAPPENINGS: dict[str, Callable[[Desk], Steps]] = {
-    each.__name__: each for each in (escape, stop_button, undo, save, open_file, new_file, delete_head, remove_strip,
-                                     change_scene, disable, quit_blender)
-}

@@ -21,6 +21,7 @@ from .fcurves import digest
 TAKE_KEY = "artalk_take"  # dict: provenance, settings, times
 MOTION_KEY = "artalk_motion"  # bytes: raw motion, (T,106) little-endian float32
 LOUDNESS_KEY = "artalk_loudness"  # bytes: (T,) little-endian float32; only where the sound was there
+STYLES_KEY = "artalk_take_styles"  # dict: name, as in Provenance.style -> bytes: (N,106) little-endian float32
 
 # within TAKE_KEY
 CURVES = "curves"  # JSON: [slot, data path, index] of every F-curve that we wrote
@@ -42,6 +43,8 @@ class Provenance:
     `strip` has it for the first; a take keeps them as JSON.
     strip: in seconds, "start" and "end" in the scene, "offset" of what is heard first from the file's start; the
     "speed" it plays at, over all where it changes; "as_played" 1 where the model heard it at that speed.
+    style: as styles.py names it, empty for the model's own manner; style_strength: how far it was followed, 0 where
+    that is not known.
     """
 
     audio_name: str = ""
@@ -50,6 +53,7 @@ class Provenance:
     model_name: str = ""
     model_sha256: str = ""
     style: str = ""
+    style_strength: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
     strip: dict[str, float] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
@@ -87,6 +91,29 @@ def raw_motion(action: Any) -> Floats:
 def loudness_of(action: Any) -> Floats | None:
     """The loudness (T,) of a take's sound, where it was kept."""
     return _numbers(action, LOUDNESS_KEY, 1) if LOUDNESS_KEY in action else None
+
+
+def keep_style(action: Any, name: str, motion: NDArray[np.floating[Any]] | None) -> None:
+    """Keeps the style (N,106) that a take, or a range of it, was made in; nothing where it has none."""
+    if not name or motion is None:
+        return
+    if STYLES_KEY not in action:
+        action[STYLES_KEY] = {}
+    stored = action[STYLES_KEY]
+    stored.pop(name, None)  # new bytes over old ones are cut off at a zero, by Blender
+    stored[name] = np.asarray(motion, "<f4").tobytes()
+
+
+def kept_styles(action: Any) -> dict[str, Floats]:
+    """The styles (N,106) that a take keeps, by name; damaged ones are left out."""
+    stored = action.get(STYLES_KEY)
+    found = {}
+    for name, value in stored.items() if hasattr(stored, "items") else ():
+        if isinstance(value, bytes) and value and len(value) % (4 * CHANNELS) == 0:
+            motion = np.frombuffer(value, "<f4").reshape(-1, CHANNELS).astype(np.float32)
+            if np.isfinite(motion).all():
+                found[name] = motion
+    return found
 
 
 def _numbers(action: Any, key: str, width: int) -> Floats:

@@ -17,6 +17,7 @@ from ..audio import reports
 from ..audio.strip import sound_file, sound_strips, speech_strips
 from ..errors import ArtalkError, EngineError
 from ..head.handle import find_head
+from ..language import said
 from ..lip_check import LipCheck, forget, marker_of, remember, remembered, strips_of, summary_of
 from ..live_tuning import show_settings
 from ..motion.process import RANGES
@@ -30,7 +31,7 @@ def disabled_reason(context: bpy.types.Context) -> str:
         return "Another job is running; Esc stops it"
     head = find_head(context)
     if head is None:
-        return "Select a head, or add one with Add > Mesh > ARTalk Head"
+        return "Select a head, or add one with Add > ARTalk Head"
     if not strips_of(context, playing_take(head)):
         return "Add a sound strip in the Video Sequencer and make it active"
     return ""
@@ -60,7 +61,7 @@ class ARTALK_OT_check_lip_sync(ModalJob, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         reason = disabled_reason(context)
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(said(reason))
         return not reason
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -82,7 +83,7 @@ class ARTALK_OT_check_lip_sync(ModalJob, bpy.types.Operator):
         put_markers(scene, (marker_of(finding) for one in found for finding in one.report.findings))
         remember(scene, bpy.data.actions.get(take_name) if take_name else None, found)
         faults = any(one.report.findings for one in found)
-        self.report({"WARNING" if faults else "INFO"}, summary_of(found))
+        self.report({"WARNING" if faults else "INFO"}, said(summary_of(found)))
 
 
 class ARTALK_OT_clear_lip_sync_markers(bpy.types.Operator):
@@ -96,17 +97,17 @@ class ARTALK_OT_clear_lip_sync_markers(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         there = bool(our_markers(context.scene))
         if not there:
-            cls.poll_message_set("There are no markers of the lip-sync check")
+            cls.poll_message_set(said("There are no markers of the lip-sync check"))
         return there
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
             count = clear_markers(context.scene)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
         forget(context.scene)
-        self.report({"INFO"}, f"Removed {count} marker{'' if count == 1 else 's'}.")
+        self.report({"INFO"}, said(f"Removed {count} marker{'' if count == 1 else 's'}."))
         return {"FINISHED"}
 
 
@@ -121,7 +122,7 @@ class ARTALK_OT_fix_sync_offset(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         reason = fix_reason(context)
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(said(reason))
         return not reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -137,11 +138,11 @@ class ARTALK_OT_fix_sync_offset(bpy.types.Operator):
                 take = retune(take, replace(tuning, offset_ms=wanted), keys, head)
             clear_markers(scene)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
         forget(scene)
         show_settings(scene, *settings_of(take))
-        self.report({"INFO"}, f"“{take.name}” has a sync offset of {wanted:.0f} ms now.")
+        self.report({"INFO"}, said(f"“{take.name}” has a sync offset of {wanted:.0f} ms now."))
         return {"FINISHED"}
 
 
@@ -158,7 +159,7 @@ class ARTALK_OT_check_sound(ModalJob, bpy.types.Operator):
         if not reason and not speech_strips(context):
             reason = "Add a sound strip in the Video Sequencer and make it active"
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(said(reason))
         return not reason
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -185,9 +186,9 @@ class ARTALK_OT_check_sound(ModalJob, bpy.types.Operator):
             if strip is not None and strip.sound is not None:
                 reports.remember(strip, report)
             for finding in report.findings:
-                self.report({"WARNING"}, f"“{name}”: {finding}")
+                self.report({"WARNING"}, said(f"“{name}”: {finding}"))
             if not report.findings:
-                self.report({"INFO"}, f"“{name}” is fine: {report.summary}.")
+                self.report({"INFO"}, said(f"“{name}” is fine: {report.summary}."))
 
 
 CLASSES = (ARTALK_OT_check_sound, ARTALK_OT_check_lip_sync, ARTALK_OT_clear_lip_sync_markers, ARTALK_OT_fix_sync_offset)

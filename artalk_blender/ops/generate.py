@@ -8,6 +8,7 @@ import bpy
 from ..audio.strip import speech_strips
 from ..generation import Generation
 from ..head.handle import find_head
+from ..language import said
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
 
@@ -17,7 +18,7 @@ def disabled_reason(context: bpy.types.Context) -> str:
     if is_busy():
         return "Motion is being generated; Esc stops it"
     if find_head(context) is None:
-        return "Select a head, or add one with Add > Mesh > ARTalk Head"
+        return "Select a head, or add one with Add > ARTalk Head"
     strips = speech_strips(context)
     if not strips:
         return "Open a sound under Speech, or choose a sound strip"
@@ -37,7 +38,7 @@ class ARTALK_OT_generate_motion(ModalJob, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         reason = disabled_reason(context)
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(said(reason))
         return not reason
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

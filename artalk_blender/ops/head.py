@@ -19,9 +19,10 @@ from ..head.identity import fixed_reason, random_coefficients, read_coefficients
 from ..head.joints import are_live, renew_joints
 from ..head.parity import TOLERANCE, measure_parity, measure_pose
 from ..head.source import point_to
+from ..language import said
 from ..preferences import read_preferences
 
-_NO_HEAD = "Select a head, or add one with Add > Mesh > ARTalk Head"
+_NO_HEAD = "Select a head, or add one with Add > ARTalk Head"
 
 
 class _HeadOperator:
@@ -34,7 +35,7 @@ class _HeadOperator:
         head = find_head(context)
         reason = cls.reason(head, context) if head is not None else _NO_HEAD
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(said(reason))
         return not reason
 
     @classmethod
@@ -45,7 +46,7 @@ class _HeadOperator:
         try:
             return self.run(find_head(context), context)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
 
     def run(self, head: Head, context: bpy.types.Context) -> set[str]:
@@ -60,7 +61,7 @@ class _AddsHead:
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if context.mode != "OBJECT":
-            cls.poll_message_set("Go to Object Mode first")
+            cls.poll_message_set(said("Go to Object Mode first"))
             return False
         return True
 
@@ -68,9 +69,9 @@ class _AddsHead:
         try:
             head = build_head(read_flame(path), context)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Added “{head.armature.name}”.")
+        self.report({"INFO"}, said(f"Added “{head.armature.name}”."))
         return {"FINISHED"}
 
 
@@ -78,7 +79,7 @@ class ARTALK_OT_add_head(_AddsHead, bpy.types.Operator):
     """Add a head that ARTalk can animate: mesh, 100 expression shape keys, jaw, neck and eye bones"""
 
     bl_idname = "artalk.add_head"
-    bl_label = "ARTalk Head"
+    bl_label = "Add ARTalk Head"
 
     filepath: bpy.props.StringProperty(
         name="Head File", subtype="FILE_PATH", options={"HIDDEN"},
@@ -103,7 +104,7 @@ class ARTALK_OT_import_head(_AsksForFile, _AddsHead, bpy.types.Operator):
     bl_idname = "artalk.import_head"
     bl_label = "Import FLAME Head"
 
-    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH")
+    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH", description="A FLAME head: .pkl, .npz or .pt")
     filter_glob: bpy.props.StringProperty(default="*.npz;*.pt;*.pth;*.pkl", options={"HIDDEN"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -174,7 +175,7 @@ class ARTALK_OT_find_head_file(_AsksForFile, _HeadOperator, bpy.types.Operator):
     bl_idname = "artalk.find_head_file"
     bl_label = "Find Head File"
 
-    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH")
+    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH", description="Where the head's file lies now")
     filter_glob: bpy.props.StringProperty(default="*.npz;*.pt;*.pth;*.pkl", options={"HIDDEN"})
 
     def run(self, head: Head, context: bpy.types.Context) -> set[str]:
@@ -190,18 +191,20 @@ class ARTALK_OT_check_head(_HeadOperator, bpy.types.Operator):
     bl_label = "Check Head"
     bl_options = {"REGISTER"}
 
-    count: bpy.props.IntProperty(name="Poses", default=50, min=1, max=10000)
+    count: bpy.props.IntProperty(
+        name="Poses", default=50, min=1, max=10000, description="In how many random poses the head is measured")
 
     def run(self, head: Head, context: bpy.types.Context) -> set[str]:
         distance, now = measure_parity(head, context, self.count), measure_pose(head, context)
         head.armature.artalk_face.checked = distance
         text = f"At most {1e6 * distance:.2f} µm from FLAME over {self.count} poses, {1e6 * now:.2f} µm as posed now."
         if distance > TOLERANCE:
-            self.report({"WARNING"}, f"{text} The head was changed by hand.")
+            self.report({"WARNING"}, said(f"{text} The head was changed by hand."))
         elif now > TOLERANCE:
-            self.report({"WARNING"}, f"{text} " + ("Bones were moved by hand." if are_live(head) else "Fix Joints."))
+            remedy = "Bones were moved by hand." if are_live(head) else "Fix Joints."
+            self.report({"WARNING"}, said(f"{text} {remedy}"))
         else:
-            self.report({"INFO"}, text)
+            self.report({"INFO"}, said(text))
         return {"FINISHED"}
 
 

@@ -20,6 +20,7 @@ from ..engine.files import write_motion
 from ..engine.motion_files import SUFFIXES, read_motion_file
 from ..errors import ArtalkError
 from ..head.handle import Head, find_head
+from ..language import said
 from ..motion.process import ProcessSettings
 from ..motion.timing import Keying, TimeMap
 from ..runner import Work
@@ -31,7 +32,7 @@ _MIRRORED = {"AUTO": None, "YES": True, "NO": False}
 
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why no motion can come in or go out now, in one sentence; empty when it can."""
-    return "" if find_head(context) is not None else "Select a head, or add one with Add > Mesh > ARTalk Head"
+    return "" if find_head(context) is not None else "Select a head, or add one with Add > ARTalk Head"
 
 
 class _NeedsHead:
@@ -41,7 +42,7 @@ class _NeedsHead:
     def poll(cls, context: bpy.types.Context) -> bool:
         reason = disabled_reason(context)
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(said(reason))
         return not reason
 
 
@@ -121,8 +122,8 @@ class ARTALK_OT_import_motion(_NeedsHead, _FileJob, bpy.types.Operator, ImportHe
             take.discard()
             raise
         for note in notes:
-            self.report({"WARNING"}, note)
-        self.report({"INFO"}, f"Keyed {len(motion)} frames as “{name}”.")
+            self.report({"WARNING"}, said(note))
+        self.report({"INFO"}, said(f"Keyed {len(motion)} frames as “{name}”."))
 
 
 class ARTALK_OT_export_motion(_NeedsHead, _FileJob, bpy.types.Operator, ExportHelper):
@@ -135,7 +136,7 @@ class ARTALK_OT_export_motion(_NeedsHead, _FileJob, bpy.types.Operator, ExportHe
     filename_ext = ".npz"
     filter_glob: bpy.props.StringProperty(default="*.npz", options={"HIDDEN"})
     span: bpy.props.EnumProperty(
-        name="Frames", default="ANIMATION",
+        name="Frames", default="ANIMATION", description="Which frames are written",
         items=(("ANIMATION", "Animation", "From the head's first key to its last"),
                ("SCENE", "Scene", "The scene's frame range")),
     )
@@ -158,7 +159,7 @@ class ARTALK_OT_export_motion(_NeedsHead, _FileJob, bpy.types.Operator, ExportHe
         path = Path(bpy.path.abspath(self.filepath))
         if path.exists() and self.check_existing and not self._browsed:  # the file browser asks before it overwrites
             error = ArtalkError(f"“{path}” is there already.", "Choose another name, or pass check_existing=False.")
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
         return super().execute(context)
 
@@ -174,7 +175,7 @@ class ARTALK_OT_export_motion(_NeedsHead, _FileJob, bpy.types.Operator, ExportHe
         motion = found.joined() if self.join_neck else found.motion
         neck = found.neck if found.neck_moves and not self.join_neck else None
         write_motion(path, motion, source, neck=neck, eyes=found.eyes if found.eyes_move else None)
-        self.report({"INFO"}, f"Wrote {len(motion)} frames to “{path.name}”.")
+        self.report({"INFO"}, said(f"Wrote {len(motion)} frames to “{path.name}”."))
 
     def _read(self, steps: Generator[float, None, HeadMotion]) -> Work[HeadMotion]:
         """Reads for 30 ms at a time, or for as long as Blender took to draw since, where that was longer."""

@@ -8,6 +8,7 @@ import bpy
 from ..animation.nla import playing_take
 from ..errors import ArtalkError
 from ..head.handle import find_head
+from ..language import said
 from ..regeneration import Regeneration, Wish, lines_of, scene_range, strip_of
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
@@ -19,7 +20,7 @@ def disabled_reason(context: bpy.types.Context) -> str:
         return "Another job is running; Esc stops it"
     head = find_head(context)
     if head is None:
-        return "Select a head, or add one with Add > Mesh > ARTalk Head"
+        return "Select a head, or add one with Add > ARTalk Head"
     take = playing_take(head)
     if take is None:
         return "The head plays no take; Generate Motion makes one"
@@ -72,7 +73,7 @@ class ARTALK_OT_regenerate_range(ModalJob, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         reason = disabled_reason(context)
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(said(reason))
         return not reason
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

@@ -20,6 +20,7 @@ from ..audio.samples import SAMPLE_RATE, read_sound
 from ..audio.speech import SPEEDS, Engine, Speaking, all_voices, choose, clean_text, file_name, missing_reason
 from ..audio.strip import add_sound_strip
 from ..errors import ArtalkError
+from ..language import said
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
 
@@ -61,7 +62,7 @@ class ARTALK_OT_speak_text(ModalJob, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         reason = disabled_reason(context)
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(said(reason))
         return not reason
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -70,6 +71,7 @@ class ARTALK_OT_speak_text(ModalJob, bpy.types.Operator):
         return self.run(context, modal=not bpy.app.background)
 
     def draw(self, context: bpy.types.Context) -> None:
+        self.layout.activate_init = True  # so that one can type at once
         for name in ("words", "voice", "speed"):
             self.layout.prop(self, name)
 
@@ -98,7 +100,7 @@ class ARTALK_OT_speak_text(ModalJob, bpy.types.Operator):
         scene.sequence_editor.active_strip = strip
         where = f"“{path.name}” lies beside the file" if kept else (
             f"“{path}” is packed into the file, as that is not saved yet")
-        self.report({"INFO"}, f"Spoke {seconds:.1f} s; {where}.")
+        self.report({"INFO"}, said(f"Spoke {seconds:.1f} s; {where}."))
 
     def _wanted_text(self) -> str:
         if self.words or not self.text_block:

@@ -11,6 +11,7 @@ from .. import compat
 from ..audio.samples import read_sound
 from ..audio.strip import add_sound_strip
 from ..errors import EngineError
+from ..language import said
 from ..preferences import read_preferences
 from ..report import support_text
 from ..worker import job
@@ -25,7 +26,7 @@ class ARTALK_OT_open_speech(bpy.types.Operator):
     bl_label = "Open Speech"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH")
+    filepath: bpy.props.StringProperty(name="File", subtype="FILE_PATH", description="A sound, or a film with sound")
     filter_glob: bpy.props.StringProperty(default=_SOUNDS, options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -38,7 +39,7 @@ class ARTALK_OT_open_speech(bpy.types.Operator):
         try:
             read_sound(path)  # Blender makes a silent strip of what it can't read
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
         strip = add_sound_strip(scene, path, scene.frame_current)
         for other in scene.sequence_editor.strips_all:
@@ -58,7 +59,7 @@ class ARTALK_OT_stop_job(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if job.running_job() is None:
-            cls.poll_message_set("Nothing is running")
+            cls.poll_message_set(said("Nothing is running"))
             return False
         return True
 
@@ -79,7 +80,7 @@ class ARTALK_OT_copy_report(bpy.types.Operator):
         facts = {"Model": preferences.model or "default", "Engine Python": preferences.engine_python or "Blender's own",
                  "Head": preferences.head or "default"}
         context.window_manager.clipboard = support_text(job.engine_log(), facts)
-        self.report({"INFO"}, "The report is on the clipboard.")
+        self.report({"INFO"}, said("The report is on the clipboard."))
         return {"FINISHED"}
 
 

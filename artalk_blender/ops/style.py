@@ -11,6 +11,7 @@ from ..audio.strip import scene_rate
 from ..engine.pipeline import FPS, STYLE_FRAMES
 from ..errors import EngineError
 from ..head.handle import find_head
+from ..language import said
 
 
 class ARTALK_OT_capture_style(bpy.types.Operator):
@@ -25,7 +26,7 @@ class ARTALK_OT_capture_style(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if find_head(context) is None:
-            cls.poll_message_set("Select the animated head whose manner is wanted")
+            cls.poll_message_set(said("Select the animated head whose manner is wanted"))
             return False
         return True
 
@@ -37,10 +38,10 @@ class ARTALK_OT_capture_style(bpy.types.Operator):
             motion = read_head(head, scene, first, first + STYLE_FRAMES / FPS * rate, rate).joined()
             identifier = styles.keep(scene, self.name or head.armature.name, motion[:STYLE_FRAMES])
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
         scene.artalk.style = identifier
-        self.report({"INFO"}, f"Captured the style “{identifier.partition(':')[2]}”.")
+        self.report({"INFO"}, said(f"Captured the style “{identifier.partition(':')[2]}”."))
         return {"FINISHED"}
 
 

@@ -23,6 +23,7 @@ from ..animation.takes import (
 )
 from ..errors import ArtalkError, EngineError
 from ..head.handle import Head, find_head
+from ..language import said
 from ..live_tuning import show_settings
 from ..motion.process import ProcessSettings
 from ..properties import keying, process_settings
@@ -41,7 +42,7 @@ class _TakeOperator:
     def poll(cls, context: bpy.types.Context) -> bool:
         reason = take_reason(context)
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(said(reason))
         return not reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -53,7 +54,7 @@ class _TakeOperator:
                                   "Choose one of the list, or generate one.")
             self.run(context, action, head)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -63,10 +64,10 @@ class _TakeOperator:
     def say_where(self, action: Any, result: Any, done: str) -> None:
         """An edited take stays as it is: says that another one has come in its place."""
         if result == action:
-            self.report({"INFO"}, f"{done} “{result.name}”.")
+            self.report({"INFO"}, said(f"{done} “{result.name}”."))
         else:
-            self.report({"WARNING"}, f"“{action.name}” was edited by hand and stays as it is. {done} a copy, "
-                                     f"“{result.name}”.")
+            self.report({"WARNING"}, said(f"“{action.name}” was edited by hand and stays as it is. {done} a copy, "
+                                          f"“{result.name}”."))
 
 
 def take_reason(context: bpy.types.Context) -> str:
@@ -143,7 +144,7 @@ class ARTALK_OT_duplicate_take(_TakeOperator, bpy.types.Operator):
     bl_label = "Duplicate Take"
 
     def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
-        self.report({"INFO"}, f"Made “{duplicate_take(action).name}”.")
+        self.report({"INFO"}, said(f"Made “{duplicate_take(action).name}”."))
 
 
 class ARTALK_OT_rename_take(_TakeOperator, bpy.types.Operator):
@@ -160,6 +161,7 @@ class ARTALK_OT_rename_take(_TakeOperator, bpy.types.Operator):
         return context.window_manager.invoke_props_dialog(self)
 
     def draw(self, context: bpy.types.Context) -> None:
+        self.layout.activate_init = True  # so that one can type at once
         self.layout.prop(self, "name")
 
     def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
@@ -175,7 +177,7 @@ class ARTALK_OT_remove_take(_TakeOperator, bpy.types.Operator):
     def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
         name = action.name
         remove_take(action)
-        self.report({"INFO"}, f"Removed “{name}”.")
+        self.report({"INFO"}, said(f"Removed “{name}”."))
 
 
 class ARTALK_OT_push_take_to_nla(_TakeOperator, bpy.types.Operator):

@@ -8,6 +8,7 @@ from typing import Any
 from ..animation.markers import our_markers
 from ..animation.nla import playing_take
 from ..head.handle import find_head
+from ..language import said
 from ..lip_check import remembered
 from ..ops import check as check_ops
 from ..ops import speak as speak_ops
@@ -29,18 +30,18 @@ def draw_lip_check(layout: Any, context: Any) -> None:
         return
     wrapped(layout, str(found.get("summary", "")), "ERROR" if found.get("findings") else "CHECKMARK")
     if found["fix_ms"]:
-        text = f"Shift by {found['fix_ms']:+.0f} ms"
-        layout.operator(check_ops.ARTALK_OT_fix_sync_offset.bl_idname, text=text, icon="TIME")
+        text = said(f"Shift by {found['fix_ms']:+.0f} ms")
+        layout.operator(check_ops.ARTALK_OT_fix_sync_offset.bl_idname, text=text, icon="TIME", translate=False)
 
 
 def draw_speak(layout: Any, context: Any) -> None:
     """Text, voice, speed and the button."""
     settings = context.scene.artalk
     column = layout.column(align=True)
-    column.prop(settings, "speech_text", text="", icon="FILE_TEXT")
+    column.prop(settings, "speech_text", text="", icon="FILE_TEXT", placeholder=said("What is to be said"))
     row = column.row(align=True)
-    row.prop(settings, "speech_voice", text="", icon="USER")
-    row.prop(settings, "speech_speed", text="")
+    row.prop(settings, "speech_voice", text="", icon="USER", placeholder=said("Voice"))
+    row.prop(settings, "speech_speed")
     row = layout.row()
     row.enabled = bool(settings.speech_text.strip())
     button = row.operator(speak_ops.ARTALK_OT_speak_text.bl_idname, icon="PLAY_SOUND")

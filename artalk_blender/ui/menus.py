@@ -11,7 +11,7 @@ from ..ops.motion_io import ARTALK_OT_export_motion, ARTALK_OT_import_motion
 
 def _draw_add(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
     menu.layout.separator()
-    menu.layout.operator(ARTALK_OT_add_head.bl_idname, icon="USER")
+    menu.layout.operator(ARTALK_OT_add_head.bl_idname, text="ARTalk Head", icon="USER")
 
 
 def _draw_import(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
@@ -24,7 +24,7 @@ def _draw_export(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
 
 
 def register() -> None:
-    bpy.types.VIEW3D_MT_mesh_add.append(_draw_add)
+    bpy.types.VIEW3D_MT_add.append(_draw_add)
     bpy.types.TOPBAR_MT_file_import.append(_draw_import)
     bpy.types.TOPBAR_MT_file_export.append(_draw_export)
 
@@ -32,4 +32,4 @@ def register() -> None:
 def unregister() -> None:
     bpy.types.TOPBAR_MT_file_export.remove(_draw_export)
     bpy.types.TOPBAR_MT_file_import.remove(_draw_import)
-    bpy.types.VIEW3D_MT_mesh_add.remove(_draw_add)
+    bpy.types.VIEW3D_MT_add.remove(_draw_add)

@@ -23,11 +23,12 @@ _PANELS: tuple[tuple[str, str, Draw, bool], ...] = (
     ("style", "Style", sections.draw_style, True),
     ("generate", "Generate", sections.draw_generate, False),
     ("takes", "Takes", sections.draw_takes, False),
+    ("range", "Regenerate Range", sections.draw_range, True),
     ("tune", "Tune", sections.draw_tune, True),
     ("check", "Lip-Sync Check", check_panel.draw_lip_check, True),
     ("help", "Help", sections.draw_help, True),
 )
-_PARENTS = {"identity": "head", "speak": "speech"}
+_PARENTS = {"identity": "head", "speak": "speech", "range": "takes"}
 
 
 def _panel(prefix: str, space: str, name: str, label: str, show: Draw, closed: bool) -> type:

@@ -19,6 +19,7 @@ from ..head import settings as head_settings
 from ..head.handle import find_head
 from ..head.identity import fixed_reason
 from ..head.joints import are_live
+from ..language import said
 from ..motion.process import KEYABLE
 from ..motion.timing import SHARED
 from ..ops import head as head_ops
@@ -40,19 +41,19 @@ _LETTER, _MARGIN = 6.5, 8  # pixels of a letter, letters that icon and edges tak
 
 
 def wrapped(layout: Any, text: str, icon: str = "INFO") -> None:
-    """A sentence in as many lines as it needs; Blender's labels are cut off instead."""
+    """A sentence in the interface's language, in as many lines as it needs; Blender's labels are cut off instead."""
     column = layout.column(align=True)
     line = ""
     region, scale = bpy.context.region, bpy.context.preferences.system.ui_scale
     width = int(region.width / scale / _LETTER) - _MARGIN if region is not None else _WIDTH
-    for word in text.split():
+    for word in said(text).split():
         if line and len(line) + 1 + len(word) > width:
-            column.label(text=line, icon=icon)
+            column.label(text=line, icon=icon, translate=False)
             line, icon = word, "BLANK1"
         else:
             line = f"{line} {word}".strip()
     if line:
-        column.label(text=line, icon=icon)
+        column.label(text=line, icon=icon, translate=False)
 
 
 def draw_running(layout: Any, context: Any) -> None:
@@ -60,7 +61,7 @@ def draw_running(layout: Any, context: Any) -> None:
     job = running_job()
     if job is not None:
         row = layout.row(align=True)
-        row.progress(factor=job.fraction, text=job.text)
+        row.progress(factor=job.fraction, text=said(job.text), translate=False)
         row.operator(ARTALK_OT_stop_job.bl_idname, text="", icon="CANCEL")
 
 
@@ -85,7 +86,7 @@ def draw_head(layout: Any, context: Any) -> None:
         wrapped(layout, "Add a head, or select one")
         return
     if context.scene.artalk.head_object is None:
-        layout.label(text=head.armature.name, icon="OUTLINER_OB_ARMATURE")
+        layout.label(text=head.armature.name, icon="OUTLINER_OB_ARMATURE", translate=False)
     shading = getattr(context.space_data, "shading", None)
     if shading is not None and shading.type == "SOLID" and shading.color_type != "TEXTURE" and head.mesh.data.uv_layers:
         layout.prop_enum(shading, "color_type", "TEXTURE", text="Show Painted Skin", icon="TEXTURE")
@@ -114,7 +115,7 @@ def draw_identity(layout: Any, context: Any) -> None:
     row.operator(head_ops.ARTALK_OT_check_head.bl_idname, icon="CHECKMARK")
     if not are_live(head):
         row.operator(head_ops.ARTALK_OT_fix_joints.bl_idname, icon="BONE_DATA")
-    layout.label(text=head_settings.accuracy(face))
+    layout.label(text=said(head_settings.accuracy(face)), translate=False)
 
 
 def draw_speech(layout: Any, context: Any) -> None:
@@ -133,9 +134,9 @@ def draw_speech(layout: Any, context: Any) -> None:
     rate = scene.render.fps / scene.render.fps_base
     for strip in strips:
         span = compat.strip_span(strip)
-        muted = ", muted" if strip.mute else ""
-        layout.label(text=f"{strip.name}, {(span.end - span.start) / rate:.1f} s{muted}",
-                     icon="MUTE_IPO_ON" if strip.mute else "SOUND")
+        row = layout.split(factor=0.75)  # so that a long name is cut, and not how long it takes
+        row.label(text=strip.name, icon="MUTE_IPO_ON" if strip.mute else "SOUND", translate=False)
+        row.label(text=f"{(span.end - span.start) / rate:.1f} s", translate=False)
         for text, icon in reports.lines_of(strip):
             wrapped(layout, text, icon)
 
@@ -146,6 +147,8 @@ def draw_style(layout: Any, context: Any) -> None:
     row = layout.row(align=True)
     row.prop(settings, "style", text="")
     row.operator(ARTALK_OT_capture_style.bl_idname, text="", icon="EYEDROPPER")
+    if not settings.style:
+        wrapped(layout, "The chosen style is not there any more", "ERROR")
     if settings.style == FILE:
         layout.prop(settings, "style_file", text="")
     if settings.style != DEFAULT:
@@ -163,10 +166,11 @@ def draw_takes(layout: Any, context: Any) -> None:
     for action in takes():
         row = column.row(align=True)
         if UNFINISHED in action[TAKE_KEY]:
-            row.label(text=f"{action.name} (being made)", icon="SORTTIME")
+            row.label(text=f"{action.name} ({said('being made')})", icon="SORTTIME", translate=False)
             continue
         icon = "RADIOBUT_ON" if action == playing else "RADIOBUT_OFF"
-        row.operator(take_ops.ARTALK_OT_use_take.bl_idname, text=action.name, icon=icon).take = action.name
+        use = row.operator(take_ops.ARTALK_OT_use_take.bl_idname, text=action.name, icon=icon, translate=False)
+        use.take = action.name
         for operator, icon in ((take_ops.ARTALK_OT_rename_take, "GREASEPENCIL"),
                                (take_ops.ARTALK_OT_duplicate_take, "DUPLICATE"),
                                (take_ops.ARTALK_OT_remove_take, "TRASH")):
@@ -180,6 +184,13 @@ def draw_takes(layout: Any, context: Any) -> None:
             box.operator(take_ops.ARTALK_OT_follow_strip.bl_idname, icon="LINKED")
         else:
             wrapped(box, "Generate the take again", "BLANK1")
+    row = layout.row(align=True)
+    row.operator(take_ops.ARTALK_OT_simplify_take.bl_idname, text="Simplify", icon="MOD_DECIM")
+    row.operator(take_ops.ARTALK_OT_push_take_to_nla.bl_idname, text="To NLA", icon="NLA_PUSHDOWN")
+
+
+def draw_range(layout: Any, context: Any) -> None:
+    """A part of the take once more."""
     settings = context.scene.artalk
     reason = regenerate_reason(context) or range_reason(context)
     column = layout.column(align=True)
@@ -189,11 +200,8 @@ def draw_takes(layout: Any, context: Any) -> None:
     row = column.row(align=True)
     row.prop(settings, "range_variation")
     row.prop(settings, "range_in_place", toggle=True)
-    if reason and playing is not None:
+    if reason:
         wrapped(layout, reason)
-    row = layout.row(align=True)
-    row.operator(take_ops.ARTALK_OT_simplify_take.bl_idname, text="Simplify")
-    row.operator(take_ops.ARTALK_OT_push_take_to_nla.bl_idname, text="To NLA", icon="NLA_PUSHDOWN")
 
 
 def draw_tune(layout: Any, context: Any) -> None:
@@ -209,16 +217,20 @@ def draw_tune(layout: Any, context: Any) -> None:
     elif take is not None and SIMPLIFIED in take[TAKE_KEY]:
         layout.label(text="Simplified; stays so when tuned", icon="INFO")
     column = layout.column()
-    column.use_property_split = True
-    column.use_property_decorate = False
     for names in _TUNING:
         part = column.column(align=True)
         for name in names:
-            part.use_property_decorate = name in KEYABLE  # the dot that keys a setting
-            part.prop(settings, name)
+            row = part.row(align=True)  # names within their fields: beside them there is no room in a sidebar
+            row.prop(settings, name)
+            if name in KEYABLE:
+                row.prop_decorator(settings, name)  # the dot that keys a setting
+            else:
+                row.label(text="", icon="BLANK1")
     part = column.column(align=True)
-    part.prop(settings, "mode")
-    part.prop(settings, "head")
+    for name in ("mode", "head"):
+        row = part.split(factor=0.4)
+        row.label(text=settings.bl_rna.properties[name].name)
+        row.prop(settings, name, text="")
     if settings.head == SHARED:
         part.prop(settings, "neck_share")
 

@@ -15,6 +15,7 @@ import bpy
 
 from ..engine import protocol
 from ..errors import ArtalkError, EngineError
+from ..language import said
 from ..report import note_problem
 from ..runner import Runner, Stopped, Work
 from .client import Request, WorkerClient
@@ -136,7 +137,7 @@ class ModalJob(Job):
         self.finish(bpy.context, request)
 
     def say(self, text: str, kind: str = "INFO") -> None:
-        self.report({kind}, text)
+        self.report({kind}, said(text))
 
     def run(self, context: Any, modal: bool) -> set[str]:
         self._runner = Runner(self.work())
@@ -192,16 +193,16 @@ class ModalJob(Job):
                     return {"RUNNING_MODAL"}
                 time.sleep(_NAP)
         except Stopped:
-            self.report({"INFO"}, self.stopped)
+            self.report({"INFO"}, said(self.stopped))
             return {"CANCELLED"}
         except EngineError as error:
             note_problem(error)
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
         except Exception as error:  # noqa: BLE001 - a bug of ours must end the job, with something to report
             note_problem(error)
-            self.report({"ERROR"}, f"Something unexpected happened ({type(error).__name__}: {error}). The scene is as "
-                                   "it was. Copy Report, in the ARTalk panel, has what the makers need.")
+            self.report({"ERROR"}, said(f"Something unexpected happened ({type(error).__name__}: {error}). The scene "
+                                        "is as it was. Copy Report, in the ARTalk panel, has what the makers need."))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -218,7 +219,8 @@ class ModalJob(Job):
     def _draw(self, context: Any) -> None:
         """Says in the status bar where the job is; panels, which show it too, are drawn anew."""
         if context.workspace is not None:
-            context.workspace.status_text_set(f"{self.text} (Esc stops it)" if self.text else None)
+            text = f"{said(self.text)} ({said('Esc stops it')})" if self.text else None
+            context.workspace.status_text_set(text)
         for area in context.screen.areas if context.screen is not None else ():
             for region in area.regions if area.type in _SHOWS_JOBS else ():
                 if region.type == "UI":  # the sidebar alone: drawing a scene again may take longer than a tick
