@@ -91,7 +91,8 @@ class SourceFace:
     """A head in FLAME's format with its identity; `from_model` makes it.
 
     neutral (V,3); triangles (F,3); points: all that moves the vertices; regions (V,3) 0..1 of lips, cheeks, brows;
-    lips: opposite vertices of the inner lips, or None where no mouth was found; landmarks: name -> (3,).
+    lips: opposite vertices of the inner lips, or None where no mouth was found; landmarks: name -> (3,); unit: the
+    distance between the eyes.
     """
 
     neutral: Floats
@@ -101,6 +102,7 @@ class SourceFace:
     lips: Lips | None
     landmarks: dict[str, Floats]
     names: tuple[str, ...]
+    unit: float
 
     @classmethod
     def from_model(cls, model: FlameModel, shape: NDArray[np.floating[Any]] | None = None) -> SourceFace:
@@ -114,7 +116,7 @@ class SourceFace:
             np.einsum("v,vck->ck", regressor[_JAW], directions),
         )
         return cls(neutral, model.faces.astype(np.int64), points, region_weights(model), find_lips(model),
-                   flame_landmarks(model, shape), model.expression_names)
+                   flame_landmarks(model, shape), model.expression_names, _eye_distance(regressor @ neutral))
 
     def positions(self, motion: NDArray[np.floating[Any]], vertices: Ints | None = None) -> NDArray[np.float32]:
         """Motion (T,106) -> (T,P,3) of the chosen vertices, without the head's own turning; metres."""
@@ -122,6 +124,10 @@ class SourceFace:
             self.points.rest[vertices], self.points.expression[vertices], self.points.corrective[vertices],
             self.points.jaw_weight[vertices], self.points.joint, self.points.joint_shift)
         return points.positions(motion)
+
+
+def _eye_distance(joints: Floats) -> float:
+    return max(float(np.linalg.norm(joints[_EYE_LEFT] - joints[_EYE_RIGHT])), 1e-6)
 
 
 def shaped(model: FlameModel, shape: NDArray[np.floating[Any]] | None = None) -> Floats:

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every frame's sliders at once: least squares within limits. numpy only, no `bpy` use.
+
+Per frame t the sliders x minimise
+
+    x'Hx / 2 - b_t'x + k_t (x'Cx / 2 - c_t'x) + l1'|x|     within low <= x <= high
+
+and over the frames m/2 sum |s (x_{t-1} - 2 x_t + x_{t+1})|^2 with s = sqrt(diag H), so that smoothness counts what a
+slider does and not its units. The method is ADMM (Boyd et al. 2011) with two copies of x, one within the limits and
+one smooth. H and C are brought to diagonal form together once; then each frame may have its own k_t, and a round
+costs two products (T,K) x (K,K) for all frames. A polish then solves each frame for the sliders that are free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .smooth import Smoother, curvature
+
+Floats = NDArray[np.float64]
+
+ROUNDS = 300
+TOLERANCE = 2e-5  # of a slider, for the last change that still counts
+_PENALTY = 0.05  # ADMM's, in units of H's diagonal
+_RELAX = 1.7
+_LOOK_EVERY = 10
+_TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class Problem:
+    """H (K,K) symmetric, not negative; C (K,K) likewise; limits (K,2); l1 (K,) >= 0; smooth m >= 0."""
+
+    hessian: Floats
+    contact: Floats
+    limits: Floats
+    l1: Floats
+    smooth: float = 0.0
+
+    @property
+    def scale(self) -> Floats:
+        """(K,) s: what one unit of a slider does."""
+        diagonal = np.diag(self.hessian)
+        return np.sqrt(np.maximum(diagonal, max(float(diagonal.max(initial=0.0)), 1.0) * _TINY))
+
+
+def objective(problem: Problem, x: Floats, right: Floats, strength: Floats, touch: Floats) -> float:
+    """The value that is made small; x (T,K), right b (T,K), strength k (T,), touch c (T,K)."""
+    x = np.asarray(x, np.float64)
+    data = 0.5 * np.einsum("tk,kl,tl->", x, problem.hessian, x) - float((right * x).sum())
+    near = 0.5 * np.einsum("tk,kl,tl->t", x, problem.contact, x) - (touch * x).sum(1)
+    bend = np.diff(x * problem.scale, 2, axis=0)
+    return float(data + strength @ near + (problem.l1 * np.abs(x)).sum() + 0.5 * problem.smooth * (bend**2).sum())
+
+
+def solve_frames(problem: Problem, right: Floats, strength: Floats, touch: Floats, start: Floats | None = None,
+                 rounds: int = ROUNDS, polish: int = 1) -> Floats:
+    """(T,K) sliders of T frames; arguments as in `objective`. `start` (T,K), where given, saves rounds."""
+    count, keys = right.shape
+    if count == 0 or keys == 0:
+        return np.zeros((count, keys))
+    x = _admm(problem, right, strength, touch, start, rounds)
+    for _ in range(polish):
+        x = polish_frames(problem, x, right, strength, touch)
+    return x
+
+
+def _admm(problem: Problem, right: Floats, strength: Floats, touch: Floats, start: Floats | None,
+          rounds: int) -> Floats:
+    scale = problem.scale
+    smooth = problem.smooth > 0.0 and len(right) > 2
+    hessian = problem.hessian / np.outer(scale, scale)
+    penalty = _PENALTY
+    basis, values = _together(hessian + (1 + smooth) * penalty * np.eye(len(scale)),
+                              problem.contact / np.outer(scale, scale))
+    basis32, back = basis.astype(np.float32), np.ascontiguousarray(basis.T, np.float32)
+    damp = (1.0 / (1.0 + strength[:, None] * values)).astype(np.float32)
+    base = ((right + strength[:, None] * touch) / scale).astype(np.float32)
+    shrink = (problem.l1 / scale / penalty).astype(np.float32)
+    low, high = ((problem.limits[:, side] * scale).astype(np.float32) for side in (0, 1))
+    smoother = Smoother(len(right), problem.smooth / penalty) if smooth else None
+    zero = np.zeros_like(base)
+    z = np.clip(zero if start is None else (start * scale).astype(np.float32), low, high)
+    s, u, v = z.copy(), zero.copy(), zero.copy()
+    before = z
+    for round_ in range(rounds):
+        wish = z - u
+        if smoother is not None:
+            wish += s - v
+        wish *= np.float32(penalty)
+        wish += base
+        x = ((wish @ basis32) * damp) @ back
+        relaxed = np.float32(_RELAX) * x + np.float32(1.0 - _RELAX) * z
+        z = relaxed + u
+        if shrink.any():
+            z = np.where(z > shrink, z - shrink, np.where(z < -shrink, z + shrink, 0.0))
+        np.clip(z, low, high, out=z)
+        u += relaxed - z
+        if smoother is not None:
+            relaxed = np.float32(_RELAX) * x + np.float32(1.0 - _RELAX) * s
+            s = smoother(relaxed + v)
+            v += relaxed - s
+        if round_ % _LOOK_EVERY == _LOOK_EVERY - 1:
+            if max(np.abs((z - before) / scale).max(), np.abs((x - z) / scale).max()) < TOLERANCE:
+                break
+            before = z.copy()
+    return z.astype(np.float64) / scale
+
+
+def _together(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """(B (K,K), d (K,)) with B'(first)B = I and B'(second)B = diag(d): `first` is positive, `second` not negative."""
+    root = np.linalg.cholesky(first)
+    half = np.linalg.solve(root, second)
+    inner = np.linalg.solve(root, half.T)
+    values, vectors = np.linalg.eigh(0.5 * (inner + inner.T))
+    return np.linalg.solve(root.T, vectors), np.maximum(values, 0.0)
+
+
+def polish_frames(problem: Problem, x: Floats, right: Floats, strength: Floats, touch: Floats,
+                  passes: int = 3) -> Floats:
+    """One exact step from a good x (T,K): of three frames in turn, whose smoothness does not meet, each is solved.
+
+    Which sliders rest at a limit is taken from x and corrected (Portugal et al. 1994, block pivoting).
+    """
+    x = x.copy()
+    colours = 3 if problem.smooth > 0.0 and len(x) > 2 else 1
+    scale2 = problem.scale**2
+    ends = _diagonal_of_curvature(len(x)) if colours == 3 else np.zeros(len(x))
+    for colour in range(colours):
+        chosen = np.arange(colour, len(x), colours)
+        own = problem.smooth * ends[chosen, None] * scale2
+        pull = right[chosen] + strength[chosen, None] * touch[chosen]
+        if colours == 3:
+            pull -= problem.smooth * scale2 * curvature(x)[chosen] - own * x[chosen]
+        x[chosen] = _solve_each(problem, x[chosen], pull, strength[chosen], own, passes)
+    return x
+
+
+def _diagonal_of_curvature(count: int) -> Floats:
+    ends = np.full(count, 6.0)
+    ends[[0, -1]] = 1.0
+    ends[[1, -2]] = 5.0 if count > 3 else 4.0
+    return ends
+
+
+def _solve_each(problem: Problem, x: Floats, pull: Floats, strength: Floats, own: Floats, passes: int) -> Floats:
+    """Block pivoting from x's own set of free sliders; frames that it makes worse keep their x."""
+    low, high = problem.limits.T
+    edge = 1e-7 + 1e-6 * np.abs(high - low)
+    result = x.copy()
+    best = _values(problem, x, pull, strength, own)
+    for begin in range(0, len(x), 512):
+        part = slice(begin, begin + 512)
+        matrix = problem.hessian + strength[part, None, None] * problem.contact
+        index = np.arange(len(low))
+        matrix[:, index, index] += own[part]
+        state = np.where(x[part] <= low + edge, -1, np.where(x[part] >= high - edge, 1, 0))
+        sign = np.where(x[part] < 0.0, -1.0, 1.0)
+        pinned = (problem.l1 > 0.0) & (low < 0.0) & (high > 0.0) & (np.abs(x[part]) < edge)
+        target = pull[part] - problem.l1 * sign
+        for _ in range(passes):
+            free = (state == 0) & ~pinned
+            fixed = np.where(pinned, 0.0, np.where(state < 0, low, high))
+            held = np.where(free, 0.0, fixed)
+            inner = matrix * (free[:, :, None] & free[:, None, :])
+            inner[:, index, index] += ~free
+            rest = target - (matrix @ held[:, :, None])[:, :, 0]
+            found = np.linalg.solve(inner, np.where(free, rest, 0.0)[:, :, None])[:, :, 0]
+            full = np.where(free, found, fixed)
+            clipped = np.clip(full, low, high)
+            value = _values(problem, clipped, pull[part], strength[part], own[part])
+            better = value < best[part]
+            result[part][better] = clipped[better]
+            best[part] = np.where(better, value, best[part])
+            slope = (matrix @ full[:, :, None])[:, :, 0] - target
+            leave = ((state < 0) & (slope < -1e-9)) | ((state > 0) & (slope > 1e-9))
+            new = np.where(full < low - 1e-9, -1, np.where(full > high + 1e-9, 1, np.where(leave, 0, state)))
+            if (new == state).all():
+                break
+            state = new
+    return result
+
+
+def _values(problem: Problem, x: Floats, pull: Floats, strength: Floats, own: Floats) -> Floats:
+    """(T,) value of each frame by itself."""
+    quadratic = 0.5 * ((x @ problem.hessian) * x).sum(1) + 0.5 * strength * ((x @ problem.contact) * x).sum(1)
+    return quadratic + 0.5 * (own * x * x).sum(1) - (pull * x).sum(1) + (problem.l1 * np.abs(x)).sum(1)

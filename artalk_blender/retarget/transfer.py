@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A motion of one head on the sliders of another, by geometry. numpy only, no `bpy` use.
+
+`prepare` finds once which place is which; the Transfer then solves any motion. Weights of the least squares: moves of
+the face by region, distance between the lips (held the more firmly the closer the source's come), opening and width
+of the mouth, and small ones that choose between what looks alike: small values, few sliders, smooth in time, the same
+left and right, no two that undo each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ArtalkError
+from ..motion.layout import CHANNELS
+from ..runner import AGAIN, Step, finish
+from .align import align
+from .correspond import Correspondence, corresponding
+from .error import cannot, channel_name, full_channels, sentences, used_channels
+from .face import Options, Solved, SourceFace, TargetFace
+from .regions import REGIONS, mirrored_pairs, opposed_pairs
+from .solve import Problem, solve_frames
+from .system import GAP, SHAPE, Reduced, System
+
+Floats = NDArray[np.float64]
+
+_CONTACT = (4.0, 36.0)  # open, and what is added as the lips close
+_CLOSING = 2.5  # mm of aperture, of the source's size, within which they count as closing
+_SHAPE = 1.0
+_L2 = 1e-5  # of the mean of H's diagonal
+_L1 = 1e-5
+_SMOOTH = 2e-4  # of one, H's diagonal being one
+_PAIRS = 1e-4
+_JAW_ROUNDS = 3  # a turning jaw is linearised
+_FAR = 0.06  # of the distance between the eyes, from where the fit of the faces is told to be poor
+
+Progress = Callable[[float, str], None]
+
+
+class Transfer:
+    """Two heads that know each other; `solve` motions as often as you like. Made by `prepare`."""
+
+    def __init__(self, system: System, options: Options, notes: list[str]) -> None:
+        self.system = system
+        self.options = options
+        self.notes = notes
+        self.missing_channels: list[str] = []
+        self._mirrored: list[tuple[int, int]] = []
+        self._opposed: list[tuple[int, int]] = []
+        self._problem: Problem | None = None
+
+    @property
+    def source(self) -> SourceFace:
+        return self.system.source
+
+    @property
+    def target(self) -> TargetFace:
+        return self.system.target
+
+    @property
+    def found(self) -> Correspondence:
+        return self.system.found
+
+    def with_options(self, options: Options) -> Transfer:
+        """The same heads with other strengths; costs nothing."""
+        other = Transfer(self.system, options, self.notes)
+        other.missing_channels = self.missing_channels
+        other._mirrored, other._opposed = self._mirrored, self._opposed
+        return other
+
+    def pair_sliders(self) -> None:
+        """Finds which sliders mirror or undo each other."""
+        system, count = self.system, len(self.target.names)
+        moves = system.moves[:count, : system.samples]
+        mouth = self.found.mouth
+        places = self.found.places.of(self.target.neutral) - mouth.centre
+        self._mirrored = mirrored_pairs(self.target.names, moves, places, mouth.axes)
+        self._opposed = opposed_pairs(moves, system.weights.sum(0))
+
+    def problem(self) -> Problem:
+        """The matrices of the solver, with the options' strengths."""
+        if self._problem is None:
+            system, options = self.system, self.options
+            hessian = sum(strength * system.hessians[region]
+                          for strength, region in zip(options.regions, REGIONS, strict=True))
+            hessian = hessian + options.lip_shape * _SHAPE * system.hessians[SHAPE]
+            contact = system.hessians[GAP]
+            size = float(np.diag(hessian).mean()) or 1.0
+            units = system.units()
+            extra = np.diag(options.l2 * _L2 * size / units**2)
+            for pairs, sign, strength in ((self._mirrored, -1.0, options.symmetry),
+                                          (self._opposed, 1.0, options.opposing)):
+                for one, two in pairs:
+                    extra[[one, two], [one, two]] += strength * _PAIRS * size
+                    extra[[one, two], [two, one]] += sign * strength * _PAIRS * size
+            self._problem = Problem(hessian + extra, contact, system.limits(), options.l1 * _L1 * size / units,
+                                    options.smoothness * _SMOOTH)
+        return self._problem
+
+    def reduce(self, motion: NDArray[np.floating[Any]]) -> Reduced:
+        """What a motion (T,106) asks for; kept by who moves sliders, since no option changes it."""
+        motion = np.asarray(motion)
+        if motion.ndim != 2 or motion.shape[1] != CHANNELS:
+            raise ValueError(f"a motion is (T,{CHANNELS}), not {motion.shape}")
+        if not np.isfinite(motion).all():
+            raise ArtalkError("The motion holds values that are no numbers.", "Generate it again.")
+        return self.system.reduce(motion)
+
+    def contact_strength(self, reduced: Reduced) -> Floats:
+        """(T,) how firmly the lips' distance is held."""
+        closing = np.exp(-((reduced.gap.mean(1) / _CLOSING) ** 2)) if reduced.gap.size else np.zeros(len(reduced))
+        return self.options.contact * (_CONTACT[0] + _CONTACT[1] * closing)
+
+    def weights(self, reduced: Reduced, start: Floats | None = None, smooth: bool = True) -> Floats:
+        """(T,C) sliders, and the jaw's angle last where a bone opens the mouth."""
+        system, options, problem = self.system, self.options, self.problem()
+        if not smooth:
+            problem = replace(problem, smooth=0.0)
+        right = sum(strength * reduced.right[region]
+                    for strength, region in zip(options.regions, REGIONS, strict=True))
+        right = right + options.lip_shape * _SHAPE * reduced.right[SHAPE]
+        strength = self.contact_strength(reduced)
+        touch = (reduced.gap - system.rest_gap) @ system.project[GAP]
+        x = solve_frames(problem, right, strength, touch, start)
+        for _ in range(_JAW_ROUNDS if system.has_jaw else 0):
+            turned = sum(weight * system.beyond_on_columns(x, region)
+                         for weight, region in zip(options.regions, REGIONS, strict=True))
+            turned = turned + options.lip_shape * _SHAPE * system.beyond_on_columns(x, SHAPE)
+            x = solve_frames(problem, right - turned, strength, touch - system.beyond_on_columns(x, GAP), x)
+        return x
+
+    def solve(self, motion: NDArray[np.floating[Any]]) -> Solved:
+        """The motion (T,106) on the target."""
+        return finish(self.solving(motion))
+
+    def solving(self, motion: NDArray[np.floating[Any]]) -> Generator[Step, Any, Solved]:
+        """The same for runner.py: the long parts run in a thread."""
+        reduced: Reduced = yield lambda: self.reduce(motion)
+        x: Floats = yield lambda: self.weights(reduced)
+        solved: Solved = yield lambda: self.report(motion, reduced, x)
+        return solved
+
+    def report(self, motion: NDArray[np.floating[Any]], reduced: Reduced, x: Floats) -> Solved:
+        """Sliders (T,C) with their error."""
+        system = self.system
+        keys = len(self.target.names)
+        used, alone = used_channels(motion)
+        asked = self.reduce(alone)
+        by_channel = self._error(asked, self.weights(asked, smooth=False))
+        names = [channel_name(index, self.source.names) for index in used]
+        missing = [name for name in self.missing_channels if name in names]
+        return Solved(x[:, :keys].astype(np.float32), x[:, -1].astype(np.float32) if system.has_jaw else None,
+                      self._error(reduced, x), dict(zip(names, by_channel.tolist(), strict=True)), sentences(missing))
+
+    def _error(self, reduced: Reduced, x: Floats) -> NDArray[np.float32]:
+        """(T,) root mean square at the lips, in the target's millimetres."""
+        off = self.system.reached(x, self.system.shown) - reduced.wish
+        return (1e3 * self.system.size * np.sqrt((off**2).sum(2).mean(1))).astype(np.float32)
+
+    def find_missing(self) -> None:
+        """Tries every named channel alone, and remembers which the target cannot do."""
+        channels, alone = full_channels(self.source.names)
+        if not channels:
+            return
+        wishes = self.system.wishes(alone)[:, : self.system.samples] / self.system.size
+        reached = self.system.reached(self.weights(self.reduce(alone), smooth=False))
+        names = [channel_name(index, self.source.names) for index in channels]
+        self.missing_channels = cannot(names, wishes, reached)
+
+    @property
+    def missing(self) -> list[str]:
+        """Sentences on everything the target cannot do, whether a motion uses it or not."""
+        return sentences(self.missing_channels)
+
+
+def prepare(source: SourceFace, target: TargetFace, landmarks: dict[str, Floats] | None = None,
+            options: Options | None = None, progress: Progress | None = None) -> Transfer:
+    """Finds which place of the target is which of the source; some seconds.
+
+    landmarks: name of `LANDMARKS` -> (3,) on the target, beside or instead of those that it knows. Raises ArtalkError
+    where they fit no head, or where the target has nothing that moves.
+    """
+    return finish(preparing(source, target, landmarks, options, progress))
+
+
+def preparing(source: SourceFace, target: TargetFace, landmarks: dict[str, Floats] | None = None,
+              options: Options | None = None, progress: Progress | None = None) -> Generator[Step, Any, Transfer]:
+    """The same for runner.py, in short steps."""
+    tell = progress or (lambda share, what: None)
+    check_target(target)
+    notes: list[str] = []
+    known = {**target.landmarks, **(landmarks or {})}
+    alignment = align(source.landmarks, target, {name: np.asarray(at, np.float64) for name, at in known.items()})
+    notes += alignment.notes
+    tell(0.05, "Laying one face on the other")
+    work = corresponding(source, target, alignment, notes)
+    steps = 0
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as end:
+            found = end.value
+            break
+        steps += 1
+        tell(min(0.05 + 0.05 * steps, 0.8), "Laying one face on the other")
+        yield step
+    if found.offset > _FAR:
+        notes.append("The faces fit each other poorly; landmarks that lie more exactly would help.")
+    tell(0.85, "Measuring what the target can do")
+    yield None
+    system: System = yield lambda: System(source, target, found)
+    transfer = Transfer(system, options or Options(), notes)
+    yield transfer.pair_sliders
+    yield transfer.find_missing
+    yield AGAIN
+    tell(1.0, "")
+    return transfer
+
+
+def check_target(target: TargetFace) -> None:
+    """Raises ArtalkError where nothing can be solved for."""
+    if not len(target.names) and target.jaw is None:
+        raise ArtalkError("The target has no shape keys and no jaw bone.", "Choose a mesh that has either.")
+    if not len(target.triangles):
+        raise ArtalkError("The target's mesh has no faces.", "Choose the mesh of the face.")
+    if not (np.isfinite(target.neutral).all() and np.isfinite(target.deltas).all()):
+        raise ArtalkError("The target's mesh holds places that are no numbers.", "Mend the mesh or its shape keys.")
+    moved = np.abs(target.deltas).max(initial=0.0)
+    if moved < 1e-9 and target.jaw is None:
+        raise ArtalkError("None of the target's shape keys moves anything.", "Choose the mesh of the face.")
+    if (np.asarray(target.limits)[:, 0] > np.asarray(target.limits)[:, 1]).any():
+        raise ArtalkError("A slider's smallest value is above its largest.", "Set the range of the target's keys.")
