@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 96
-_HALO = 32  # frames after which the inverse is below 1e-5 of its middle, for every a up to `_MOST`
 _MOST = 16.0
+_FARTHEST = 40  # frames, to which the inverse reaches for the largest a
+_REACHES = 1e-6  # of its middle
+_NOTHING = 1e-8
 
 
 def second_differences(count: int) -> NDArray[np.float64]:
@@ -41,34 +42,44 @@ class Smoother:
     """Applies (I + a D'D)^-1 to curves (T,K) of one length T; a is at most 16."""
 
     def __init__(self, count: int, amount: float, dtype: Any = np.float32) -> None:
-        self.count = count
         self._amount = min(amount, _MOST)
-        self._whole = self._first = self._middle = self._last = None
-        if count <= 2 * _BLOCK + 2 * _HALO:
+        reach = self._reach()
+        block = max(2 * reach, 24)
+        self._blocks = (count - 2 * block) // block
+        self._block, self._ends = block, block + reach
+        if self._blocks < 1:
             self._whole = self._inverse(count).astype(dtype)
             return
-        window = self._inverse(_BLOCK + 4 * _HALO)
-        self._first = window[:_BLOCK, : _BLOCK + _HALO].astype(dtype)
-        self._middle = window[2 * _HALO : 2 * _HALO + _BLOCK, _HALO : _BLOCK + 3 * _HALO].astype(dtype)
-        # all but the first block and whole middle ones; the end's rows come last
-        self._blocks = (count - 2 * _BLOCK) // _BLOCK
-        rest = count - _BLOCK - self._blocks * _BLOCK
-        ending = self._inverse(rest + 3 * _HALO)
-        self._last = ending[3 * _HALO :, 2 * _HALO :].astype(dtype)
+        self._whole = None
+        window = self._inverse(block + 4 * reach)
+        self._first = window[:block, : block + reach].astype(dtype)
+        self._middle = window[2 * reach : 2 * reach + block, reach : block + 3 * reach].astype(dtype)
+        rest = count - block - self._blocks * block  # what the last rows are, after whole blocks
+        self._last = self._inverse(rest + 3 * reach)[3 * reach :, 2 * reach :].astype(dtype)
+
+    def _reach(self) -> int:
+        """Frames after which the inverse is nothing."""
+        row = np.abs(self._inverse(2 * _FARTHEST + 1)[_FARTHEST, _FARTHEST:])
+        return int(np.flatnonzero(row > _REACHES * row[0])[-1]) + 1
 
     def _inverse(self, count: int) -> NDArray[np.float64]:
         matrix = second_differences(count)
-        return np.linalg.inv(np.eye(count) + self._amount * matrix.T @ matrix)
+        inverse = np.linalg.inv(np.eye(count) + self._amount * matrix.T @ matrix)
+        inverse[np.abs(inverse) < _NOTHING] = 0.0  # denormal numbers would make the products 50 times as slow
+        return inverse
 
     def __call__(self, curves: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
         if self._whole is not None:
             return self._whole @ curves
-        assert self._first is not None and self._middle is not None and self._last is not None
+        block, ends = self._block, self._ends
+        reach = ends - block
         result = np.empty_like(curves)
-        result[:_BLOCK] = self._first @ curves[: _BLOCK + _HALO]
-        for block in range(self._blocks):
-            begin = _BLOCK + block * _BLOCK
-            result[begin : begin + _BLOCK] = self._middle @ curves[begin - _HALO : begin + _BLOCK + _HALO]
-        begin = _BLOCK + self._blocks * _BLOCK
-        result[begin:] = self._last @ curves[begin - _HALO :]
+        result[:block] = self._first @ curves[:ends]
+        step, along = curves.strides
+        windows = np.lib.stride_tricks.as_strided(
+            curves[block - reach :], (self._blocks, block + 2 * reach, curves.shape[1]), (block * step, step, along),
+            writeable=False)
+        end = block + self._blocks * block
+        np.matmul(self._middle, windows, out=result[block:end].reshape(self._blocks, block, -1))
+        result[end:] = self._last @ curves[end - reach :]
         return result

@@ -13,6 +13,7 @@ costs two products (T,K) x (K,K) for all frames. A polish then solves each frame
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +24,12 @@ from .smooth import Smoother, curvature
 Floats = NDArray[np.float64]
 
 ROUNDS = 300
-TOLERANCE = 2e-5  # of a slider, for the last change that still counts
-_PENALTY = 0.05  # ADMM's, in units of H's diagonal
+TOLERANCE = 1e-2  # mm that sliders still change by in ten rounds, when it is enough
+_PENALTY = 0.03  # ADMM's, in units of H's diagonal
 _RELAX = 1.7
 _LOOK_EVERY = 10
 _TINY = 1e-9
+_PART, _HALO = 512, 32  # frames
 
 
 @dataclass(frozen=True)
@@ -57,57 +59,93 @@ def objective(problem: Problem, x: Floats, right: Floats, strength: Floats, touc
 
 
 def solve_frames(problem: Problem, right: Floats, strength: Floats, touch: Floats, start: Floats | None = None,
-                 rounds: int = ROUNDS, polish: int = 1) -> Floats:
-    """(T,K) sliders of T frames; arguments as in `objective`. `start` (T,K), where given, saves rounds."""
+                 rounds: int = ROUNDS, polish: int = 1, threads: int = 2) -> Floats:
+    """(T,K) sliders of T frames; arguments as in `objective`. `start` (T,K), where given, saves rounds.
+
+    Long motions are done in parts that overlap by more frames than smoothness reaches; `threads` parts at once.
+    """
     count, keys = right.shape
     if count == 0 or keys == 0:
         return np.zeros((count, keys))
-    x = _admm(problem, right, strength, touch, start, rounds)
-    for _ in range(polish):
-        x = polish_frames(problem, x, right, strength, touch)
-    return x
+    machine = _Machine(problem)
+    begins = list(range(0, count, _PART)) if count > _PART + _HALO else [0]
+
+    def part(begin: int) -> Floats:
+        end = count if len(begins) == 1 else min(begin + _PART, count)
+        first, last = max(begin - _HALO, 0), min(end + _HALO, count)
+        some = slice(first, last)
+        guess = None if start is None else start[some]
+        x = machine.run(right[some], strength[some], touch[some], guess, rounds)
+        for _ in range(polish):
+            x = polish_frames(problem, x, right[some], strength[some], touch[some])
+        return x[begin - first : end - first]
+
+    if threads < 2 or len(begins) < 2:
+        return np.concatenate([part(begin) for begin in begins])
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(part, begins)))
 
 
-def _admm(problem: Problem, right: Floats, strength: Floats, touch: Floats, start: Floats | None,
-          rounds: int) -> Floats:
-    scale = problem.scale
-    smooth = problem.smooth > 0.0 and len(right) > 2
-    hessian = problem.hessian / np.outer(scale, scale)
-    penalty = _PENALTY
-    basis, values = _together(hessian + (1 + smooth) * penalty * np.eye(len(scale)),
-                              problem.contact / np.outer(scale, scale))
-    basis32, back = basis.astype(np.float32), np.ascontiguousarray(basis.T, np.float32)
-    damp = (1.0 / (1.0 + strength[:, None] * values)).astype(np.float32)
-    base = ((right + strength[:, None] * touch) / scale).astype(np.float32)
-    shrink = (problem.l1 / scale / penalty).astype(np.float32)
-    low, high = ((problem.limits[:, side] * scale).astype(np.float32) for side in (0, 1))
-    smoother = Smoother(len(right), problem.smooth / penalty) if smooth else None
-    zero = np.zeros_like(base)
-    z = np.clip(zero if start is None else (start * scale).astype(np.float32), low, high)
-    s, u, v = z.copy(), zero.copy(), zero.copy()
-    before = z
-    for round_ in range(rounds):
-        wish = z - u
-        if smoother is not None:
-            wish += s - v
-        wish *= np.float32(penalty)
-        wish += base
-        x = ((wish @ basis32) * damp) @ back
-        relaxed = np.float32(_RELAX) * x + np.float32(1.0 - _RELAX) * z
-        z = relaxed + u
-        if shrink.any():
-            z = np.where(z > shrink, z - shrink, np.where(z < -shrink, z + shrink, 0.0))
-        np.clip(z, low, high, out=z)
-        u += relaxed - z
-        if smoother is not None:
-            relaxed = np.float32(_RELAX) * x + np.float32(1.0 - _RELAX) * s
-            s = smoother(relaxed + v)
-            v += relaxed - s
-        if round_ % _LOOK_EVERY == _LOOK_EVERY - 1:
-            if max(np.abs((z - before) / scale).max(), np.abs((x - z) / scale).max()) < TOLERANCE:
-                break
-            before = z.copy()
-    return z.astype(np.float64) / scale
+class _Machine:
+    """ADMM with all that does not depend on the frames made once. Inside, sliders are in units of what they do (mm)."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.scale = scale = problem.scale
+        self.smooth = problem.smooth
+        outer = np.outer(scale, scale)
+        copies = 1 + (problem.smooth > 0.0)
+        basis, self.values = _together(problem.hessian / outer + copies * _PENALTY * np.eye(len(scale)),
+                                       problem.contact / outer)
+        self.basis, self.back = basis.astype(np.float32), np.ascontiguousarray(basis.T, np.float32)
+        self.low, self.high = ((problem.limits[:, side] * scale).astype(np.float32) for side in (0, 1))
+        # where a slider has but one sign, l1 is one more linear term
+        self.positive = problem.limits[:, 0] >= 0.0
+        self.linear = np.where(self.positive, problem.l1, 0.0) / scale
+        self.shrink = (np.where(self.positive, 0.0, problem.l1) / scale / _PENALTY).astype(np.float32)
+
+    def run(self, right: Floats, strength: Floats, touch: Floats, start: Floats | None, rounds: int) -> Floats:
+        """(t,K) of t frames in a row."""
+        scale, penalty, relax, rest = self.scale, *map(np.float32, (_PENALTY, _RELAX, 1.0 - _RELAX))
+        damp = (1.0 / (1.0 + strength[:, None] * self.values)).astype(np.float32)
+        base = ((right + strength[:, None] * touch) / scale - self.linear).astype(np.float32)
+        base /= penalty
+        basis = self.basis * penalty
+        smoother = Smoother(len(right), self.smooth / _PENALTY) if self.smooth > 0.0 and len(right) > 2 else None
+        two = self.smooth > 0.0  # copies, whether or not a few frames can be smoothed
+        z = np.zeros_like(base) if start is None else (start * scale).astype(np.float32)
+        np.clip(z, self.low, self.high, out=z)
+        s, u, v = z.copy(), np.zeros_like(z), np.zeros_like(z)
+        before, wish = z.copy(), np.empty_like(z)
+        shrinks = bool(self.shrink.any())
+        for round_ in range(rounds):
+            np.subtract(z, u, out=wish)
+            wish += base
+            if two:
+                wish += s
+                wish -= v
+            x = wish @ basis
+            x *= damp
+            x = x @ self.back
+            if round_ % _LOOK_EVERY == _LOOK_EVERY - 1:
+                if max(np.abs(z - before).max(), np.abs(x - z).max()) < TOLERANCE:
+                    break
+                np.copyto(before, z)
+            x *= relax
+            z *= rest
+            z += x
+            u += z  # relaxed + u
+            np.copyto(z, u)
+            if shrinks:
+                z = np.sign(z) * np.maximum(np.abs(z) - self.shrink, 0.0)
+            np.clip(z, self.low, self.high, out=z)
+            u -= z
+            if two:
+                s *= rest
+                s += x
+                v += s
+                s = smoother(v) if smoother is not None else v.copy()
+                v -= s
+        return z.astype(np.float64) / scale
 
 
 def _together(first: Floats, second: Floats) -> tuple[Floats, Floats]:
