@@ -38,11 +38,15 @@ class Similarity:
 
 @dataclass
 class Alignment:
-    """How the source's neutral comes to lie on the target's; the landmarks that were used; what to tell the person."""
+    """How the source's neutral comes to lie on the target's; the landmarks that were used; what to tell the person.
+
+    landmarks: name -> (the source's (3,), the target's (3,)); sure: how far they are trusted, 1 for clicks.
+    """
 
     similarity: Similarity
     landmarks: dict[str, tuple[Floats, Floats]]
     notes: list[str] = field(default_factory=list)
+    sure: float = 1.0
 
 
 def fit_similarity(source: Floats, target: Floats, weights: Floats | None = None) -> Similarity:

@@ -160,7 +160,8 @@ def _seams(source: SourceFace, target: TargetFace, alignment: Alignment, samples
     """What opens the target's mouth, where both mouths' lips meet, and where the mouths are."""
     similarity = alignment.similarity
     marks = {name: pair[1] for name, pair in alignment.landmarks.items()}
-    mouths = mouth_of(source.landmarks, UP), mouth_of(marks, similarity.turn @ UP)
+    mouths = (mouth_of({name: pair[0] for name, pair in alignment.landmarks.items()}, UP),
+              mouth_of(marks, similarity.turn @ UP))
     opening = target_opening(target, marks, mouths[1])
     if opening is None:
         notes.append("Nothing on the target opens its mouth, so the contact of its lips can't be kept.")
@@ -191,7 +192,7 @@ class _Drawn:
         self.normals = vertex_normals(source.neutral, source.triangles)[samples.vertices]
         marks = list(alignment.landmarks.values())
         parts, goals = [np.array([pair[0] for pair in marks])], [np.array([pair[1] for pair in marks])]
-        self.marks = len(marks)
+        self.marks, self.sure = len(marks), alignment.sure
         if seams is not None:
             parts.append(0.5 * (seams[0].upper.of(source.neutral) + seams[0].lower.of(source.neutral)))
             goals.append(0.5 * (seams[1].upper.of(target.neutral) + seams[1].lower.of(target.neutral)))
@@ -199,7 +200,7 @@ class _Drawn:
         points = np.concatenate([source.neutral[samples.vertices], *parts])
         fit = alignment.similarity
         self.warp = Warp(points, fit.matrix, fit.shift, 0.99 * _FRAME_RADIUS * self.unit)
-        for radius in _LANDMARK_RADII:
+        for radius in _LANDMARK_RADII[: 2 if self.sure == 1.0 else 1]:
             now = self.warp.points[self.count : self.count + self.marks]
             self.warp.add(fit_layer(now, self.goals[: self.marks] - now, np.ones(self.marks), radius * self.unit, 0.05))
         triangles = face_part(target, alignment, self.warp.points[: self.count], self.unit)
@@ -244,7 +245,7 @@ class _Drawn:
         places, away = self.closest()
         agree = np.clip((places.of(self.surface.normals) * normals).sum(1), 0.0, 1.0)
         counts = agree / (1.0 + (away / (3.0 * np.median(away) + 1e-3 * self.unit)) ** 2) ** 2
-        marks = np.full(self.marks, _LANDMARK_COUNTS * min(radius, 1.0) ** 2)
+        marks = np.full(self.marks, _LANDMARK_COUNTS * self.sure * min(radius, 1.0) ** 2)
         seam = np.full(len(self.goals) - self.marks, _SEAM_COUNTS)
         goals = np.concatenate([places.of(self.surface.points), self.goals])
         self.warp.add(fit_layer(now, goals - now, np.concatenate([counts, marks, seam]), radius * self.unit,

@@ -20,6 +20,7 @@ _JAW_USED = 0.005  # radians
 _FULL_JAW = 0.2
 _VISIBLE = 0.8  # mm that a full channel moves some place by, to be missed
 _UNREACHED = 0.65  # of a channel's moves that are left over, from where the target cannot do it
+_SIDEWAYS = ("jaw", "mouth")  # jawLeft, mouthRight
 _NOT_OURS = ("eyeLook", "tongue", "corrective")  # eyeballs and tongue are moved elsewhere
 
 
@@ -67,7 +68,9 @@ def sentences(channels: Sequence[str]) -> list[str]:
         bases.setdefault(channel.removesuffix(side) if side else channel, set()).add(side)
     result = []
     for base, sides in bases.items():
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", base).lower()
         side = next(iter(sides)).lower() + " " if len(sides) == 1 and "" not in sides else ""
+        if base in _SIDEWAYS:
+            base, side = "sideways " + base, ""
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", base).lower()
         result.append(f"No {side}{words} on this rig.")
     return result

@@ -27,17 +27,6 @@ def second_differences(count: int) -> NDArray[np.float64]:
     return result
 
 
-def curvature(curves: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """D'D curves (T,...) without the matrix."""
-    result = np.zeros_like(curves)
-    if len(curves) > 2:
-        bend = curves[:-2] - 2.0 * curves[1:-1] + curves[2:]
-        result[:-2] += bend
-        result[1:-1] -= 2.0 * bend
-        result[2:] += bend
-    return result
-
-
 class Smoother:
     """Applies (I + a D'D)^-1 to curves (T,K) of one length T; a is at most 16."""
 
@@ -47,10 +36,10 @@ class Smoother:
         block = max(2 * reach, 24)
         self._blocks = (count - 2 * block) // block
         self._block, self._ends = block, block + reach
+        self._whole: NDArray[Any] | None = None
         if self._blocks < 1:
             self._whole = self._inverse(count).astype(dtype)
             return
-        self._whole = None
         window = self._inverse(block + 4 * reach)
         self._first = window[:block, : block + reach].astype(dtype)
         self._middle = window[2 * reach : 2 * reach + block, reach : block + 3 * reach].astype(dtype)

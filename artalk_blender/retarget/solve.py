@@ -8,28 +8,31 @@ Per frame t the sliders x minimise
 and over the frames m/2 sum |s (x_{t-1} - 2 x_t + x_{t+1})|^2 with s = sqrt(diag H), so that smoothness counts what a
 slider does and not its units. The method is ADMM (Boyd et al. 2011) with two copies of x, one within the limits and
 one smooth. H and C are brought to diagonal form together once; then each frame may have its own k_t, and a round
-costs two products (T,K) x (K,K) for all frames. A polish then solves each frame for the sliders that are free.
+costs two products (T,K) x (K,K) for all frames.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .smooth import Smoother, curvature
+from .smooth import Smoother
 
 Floats = NDArray[np.float64]
 
-ROUNDS = 300
-TOLERANCE = 1e-2  # mm that sliders still change by in ten rounds, when it is enough
+ROUNDS = 600
+TOLERANCE = 5e-3  # mm that sliders still change by in ten rounds, when it is enough
 _PENALTY = 0.03  # ADMM's, in units of H's diagonal
 _RELAX = 1.7
 _LOOK_EVERY = 10
 _TINY = 1e-9
 _PART, _HALO = 512, 32  # frames
+# multiplications in a product that OpenBLAS does alone; on a busy machine its threads made rounds 10 times as slow
+_SMALL_PRODUCT = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def objective(problem: Problem, x: Floats, right: Floats, strength: Floats, touc
 
 
 def solve_frames(problem: Problem, right: Floats, strength: Floats, touch: Floats, start: Floats | None = None,
-                 rounds: int = ROUNDS, polish: int = 1, threads: int = 2) -> Floats:
+                 rounds: int = ROUNDS, threads: int = 2) -> Floats:
     """(T,K) sliders of T frames; arguments as in `objective`. `start` (T,K), where given, saves rounds.
 
     Long motions are done in parts that overlap by more frames than smoothness reaches; `threads` parts at once.
@@ -76,8 +79,6 @@ def solve_frames(problem: Problem, right: Floats, strength: Floats, touch: Float
         some = slice(first, last)
         guess = None if start is None else start[some]
         x = machine.run(right[some], strength[some], touch[some], guess, rounds)
-        for _ in range(polish):
-            x = polish_frames(problem, x, right[some], strength[some], touch[some])
         return x[begin - first : end - first]
 
     if threads < 2 or len(begins) < 2:
@@ -115,7 +116,7 @@ class _Machine:
         z = np.zeros_like(base) if start is None else (start * scale).astype(np.float32)
         np.clip(z, self.low, self.high, out=z)
         s, u, v = z.copy(), np.zeros_like(z), np.zeros_like(z)
-        before, wish = z.copy(), np.empty_like(z)
+        before, wish, x = z.copy(), np.empty_like(z), np.empty_like(z)
         shrinks = bool(self.shrink.any())
         for round_ in range(rounds):
             np.subtract(z, u, out=wish)
@@ -123,9 +124,10 @@ class _Machine:
             if two:
                 wish += s
                 wish -= v
-            x = wish @ basis
+            product(wish, basis, x)
             x *= damp
-            x = x @ self.back
+            product(x, self.back, wish)
+            x, wish = wish, x
             if round_ % _LOOK_EVERY == _LOOK_EVERY - 1:
                 if max(np.abs(z - before).max(), np.abs(x - z).max()) < TOLERANCE:
                     break
@@ -148,6 +150,13 @@ class _Machine:
         return z.astype(np.float64) / scale
 
 
+def product(left: NDArray[Any], right: NDArray[Any], out: NDArray[Any]) -> None:
+    """left (T,K) @ right (K,N), in pieces so small that BLAS does not call its threads together for them."""
+    rows = max(_SMALL_PRODUCT // right.size, 1)
+    for begin in range(0, len(left), rows):
+        np.matmul(left[begin : begin + rows], right, out=out[begin : begin + rows])
+
+
 def _together(first: Floats, second: Floats) -> tuple[Floats, Floats]:
     """(B (K,K), d (K,)) with B'(first)B = I and B'(second)B = diag(d): `first` is positive, `second` not negative."""
     root = np.linalg.cholesky(first)
@@ -155,74 +164,3 @@ def _together(first: Floats, second: Floats) -> tuple[Floats, Floats]:
     inner = np.linalg.solve(root, half.T)
     values, vectors = np.linalg.eigh(0.5 * (inner + inner.T))
     return np.linalg.solve(root.T, vectors), np.maximum(values, 0.0)
-
-
-def polish_frames(problem: Problem, x: Floats, right: Floats, strength: Floats, touch: Floats,
-                  passes: int = 3) -> Floats:
-    """One exact step from a good x (T,K): of three frames in turn, whose smoothness does not meet, each is solved.
-
-    Which sliders rest at a limit is taken from x and corrected (Portugal et al. 1994, block pivoting).
-    """
-    x = x.copy()
-    colours = 3 if problem.smooth > 0.0 and len(x) > 2 else 1
-    scale2 = problem.scale**2
-    ends = _diagonal_of_curvature(len(x)) if colours == 3 else np.zeros(len(x))
-    for colour in range(colours):
-        chosen = np.arange(colour, len(x), colours)
-        own = problem.smooth * ends[chosen, None] * scale2
-        pull = right[chosen] + strength[chosen, None] * touch[chosen]
-        if colours == 3:
-            pull -= problem.smooth * scale2 * curvature(x)[chosen] - own * x[chosen]
-        x[chosen] = _solve_each(problem, x[chosen], pull, strength[chosen], own, passes)
-    return x
-
-
-def _diagonal_of_curvature(count: int) -> Floats:
-    ends = np.full(count, 6.0)
-    ends[[0, -1]] = 1.0
-    ends[[1, -2]] = 5.0 if count > 3 else 4.0
-    return ends
-
-
-def _solve_each(problem: Problem, x: Floats, pull: Floats, strength: Floats, own: Floats, passes: int) -> Floats:
-    """Block pivoting from x's own set of free sliders; frames that it makes worse keep their x."""
-    low, high = problem.limits.T
-    edge = 1e-7 + 1e-6 * np.abs(high - low)
-    result = x.copy()
-    best = _values(problem, x, pull, strength, own)
-    for begin in range(0, len(x), 512):
-        part = slice(begin, begin + 512)
-        matrix = problem.hessian + strength[part, None, None] * problem.contact
-        index = np.arange(len(low))
-        matrix[:, index, index] += own[part]
-        state = np.where(x[part] <= low + edge, -1, np.where(x[part] >= high - edge, 1, 0))
-        sign = np.where(x[part] < 0.0, -1.0, 1.0)
-        pinned = (problem.l1 > 0.0) & (low < 0.0) & (high > 0.0) & (np.abs(x[part]) < edge)
-        target = pull[part] - problem.l1 * sign
-        for _ in range(passes):
-            free = (state == 0) & ~pinned
-            fixed = np.where(pinned, 0.0, np.where(state < 0, low, high))
-            held = np.where(free, 0.0, fixed)
-            inner = matrix * (free[:, :, None] & free[:, None, :])
-            inner[:, index, index] += ~free
-            rest = target - (matrix @ held[:, :, None])[:, :, 0]
-            found = np.linalg.solve(inner, np.where(free, rest, 0.0)[:, :, None])[:, :, 0]
-            full = np.where(free, found, fixed)
-            clipped = np.clip(full, low, high)
-            value = _values(problem, clipped, pull[part], strength[part], own[part])
-            better = value < best[part]
-            result[part][better] = clipped[better]
-            best[part] = np.where(better, value, best[part])
-            slope = (matrix @ full[:, :, None])[:, :, 0] - target
-            leave = ((state < 0) & (slope < -1e-9)) | ((state > 0) & (slope > 1e-9))
-            new = np.where(full < low - 1e-9, -1, np.where(full > high + 1e-9, 1, np.where(leave, 0, state)))
-            if (new == state).all():
-                break
-            state = new
-    return result
-
-
-def _values(problem: Problem, x: Floats, pull: Floats, strength: Floats, own: Floats) -> Floats:
-    """(T,) value of each frame by itself."""
-    quadratic = 0.5 * ((x @ problem.hessian) * x).sum(1) + 0.5 * strength * ((x @ problem.contact) * x).sum(1)
-    return quadratic + 0.5 * (own * x * x).sum(1) - (pull * x).sum(1) + (problem.l1 * np.abs(x)).sum(1)

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from ..errors import ArtalkError
 from ..motion.layout import CHANNELS
 from ..runner import AGAIN, Step, finish
-from .align import align
+from .align import Alignment, align
 from .correspond import Correspondence, corresponding
 from .error import cannot, channel_name, full_channels, sentences, used_channels
-from .face import Options, Solved, SourceFace, TargetFace
+from .face import FEWEST_LANDMARKS, Options, Solved, SourceFace, TargetFace
+from .guess import guess_landmarks
 from .regions import REGIONS, mirrored_pairs, opposed_pairs
-from .solve import Problem, solve_frames
+from .solve import ROUNDS, Problem, solve_frames
 from .system import GAP, SHAPE, Reduced, System
 
 Floats = NDArray[np.float64]
@@ -36,7 +37,9 @@ _L2 = 1e-5  # of the mean of H's diagonal
 _L1 = 1e-5
 _SMOOTH = 2e-4  # of one, H's diagonal being one
 _PAIRS = 1e-4
-_JAW_ROUNDS = 3  # a turning jaw is linearised
+LIVE_ROUNDS = 60
+_JAW_ROUNDS = 2  # a turning jaw is linearised; so often before the last
+_GUESSED = 0.1  # how far guessed landmarks are trusted
 _FAR = 0.06  # of the distance between the eyes, from where the fit of the faces is told to be poor
 
 Progress = Callable[[float, str], None]
@@ -116,22 +119,34 @@ class Transfer:
         closing = np.exp(-((reduced.gap.mean(1) / _CLOSING) ** 2)) if reduced.gap.size else np.zeros(len(reduced))
         return self.options.contact * (_CONTACT[0] + _CONTACT[1] * closing)
 
-    def weights(self, reduced: Reduced, start: Floats | None = None, smooth: bool = True) -> Floats:
-        """(T,C) sliders, and the jaw's angle last where a bone opens the mouth."""
-        system, options, problem = self.system, self.options, self.problem()
-        if not smooth:
-            problem = replace(problem, smooth=0.0)
+    def weights(self, reduced: Reduced, start: Floats | None = None, rounds: int = ROUNDS) -> Floats:
+        """(T,C) sliders, and the jaw's angle last where a bone opens the mouth.
+
+        From a `start` (T,C) of nearly the same strengths `LIVE_ROUNDS` do, while sliders are moved.
+        """
+        return self._weights(reduced, self.contact_strength(reduced), self.problem(), start, rounds)
+
+    def each_alone(self, reduced: Reduced) -> Floats:
+        """(N,C) for motions of one frame each, which the lips' contact would only disturb."""
+        return self._weights(reduced, np.zeros(len(reduced)), replace(self.problem(), smooth=0.0))
+
+    def _weights(self, reduced: Reduced, strength: Floats, problem: Problem, start: Floats | None = None,
+                 rounds: int = ROUNDS) -> Floats:
+        system, options = self.system, self.options
         right = sum(strength * reduced.right[region]
                     for strength, region in zip(options.regions, REGIONS, strict=True))
         right = right + options.lip_shape * _SHAPE * reduced.right[SHAPE]
-        strength = self.contact_strength(reduced)
         touch = (reduced.gap - system.rest_gap) @ system.project[GAP]
-        x = solve_frames(problem, right, strength, touch, start)
-        for _ in range(_JAW_ROUNDS if system.has_jaw else 0):
-            turned = sum(weight * system.beyond_on_columns(x, region)
-                         for weight, region in zip(options.regions, REGIONS, strict=True))
-            turned = turned + options.lip_shape * _SHAPE * system.beyond_on_columns(x, SHAPE)
-            x = solve_frames(problem, right - turned, strength, touch - system.beyond_on_columns(x, GAP), x)
+        x = start
+        for last in [False] * _JAW_ROUNDS * system.has_jaw + [True]:
+            asked, near = right, touch
+            if system.has_jaw and x is not None:
+                turned = sum(weight * system.beyond_on_columns(x, region)
+                             for weight, region in zip(options.regions, REGIONS, strict=True))
+                asked = right - turned - options.lip_shape * _SHAPE * system.beyond_on_columns(x, SHAPE)
+                near = touch - system.beyond_on_columns(x, GAP)
+            x = solve_frames(problem, asked, strength, near, x, rounds if last else min(rounds, LIVE_ROUNDS))
+        assert x is not None
         return x
 
     def solve(self, motion: NDArray[np.floating[Any]]) -> Solved:
@@ -151,7 +166,7 @@ class Transfer:
         keys = len(self.target.names)
         used, alone = used_channels(motion)
         asked = self.reduce(alone)
-        by_channel = self._error(asked, self.weights(asked, smooth=False))
+        by_channel = self._error(asked, self.each_alone(asked))
         names = [channel_name(index, self.source.names) for index in used]
         missing = [name for name in self.missing_channels if name in names]
         return Solved(x[:, :keys].astype(np.float32), x[:, -1].astype(np.float32) if system.has_jaw else None,
@@ -168,7 +183,7 @@ class Transfer:
         if not channels:
             return
         wishes = self.system.wishes(alone)[:, : self.system.samples] / self.system.size
-        reached = self.system.reached(self.weights(self.reduce(alone), smooth=False))
+        reached = self.system.reached(self.each_alone(self.reduce(alone)))
         names = [channel_name(index, self.source.names) for index in channels]
         self.missing_channels = cannot(names, wishes, reached)
 
@@ -194,8 +209,7 @@ def preparing(source: SourceFace, target: TargetFace, landmarks: dict[str, Float
     tell = progress or (lambda share, what: None)
     check_target(target)
     notes: list[str] = []
-    known = {**target.landmarks, **(landmarks or {})}
-    alignment = align(source.landmarks, target, {name: np.asarray(at, np.float64) for name, at in known.items()})
+    alignment: Alignment = yield lambda: find_alignment(source, target, landmarks or {})
     notes += alignment.notes
     tell(0.05, "Laying one face on the other")
     work = corresponding(source, target, alignment, notes)
@@ -220,6 +234,23 @@ def preparing(source: SourceFace, target: TargetFace, landmarks: dict[str, Float
     yield AGAIN
     tell(1.0, "")
     return transfer
+
+
+def find_alignment(source: SourceFace, target: TargetFace, clicked: dict[str, Floats]) -> Alignment:
+    """By landmarks that are known or were clicked; where they are too few, by guessed ones. Raises ArtalkError."""
+    known = {name: np.asarray(at, np.float64) for name, at in {**target.landmarks, **clicked}.items()}
+    if len(known.keys() & source.landmarks.keys()) >= FEWEST_LANDMARKS:
+        return align(source.landmarks, target, known)
+    guessed = guess_landmarks(source, target)
+    if guessed is None:
+        raise ArtalkError("Where the target's face is could not be told from what its sliders move.",
+                          "Set its landmarks: the nose's tip, the chin, the corners of mouth and eyes.")
+    own, other, posture = guessed
+    found = align(own, target, other)
+    found.sure = _GUESSED
+    found.notes.insert(0, "Landmarks were guessed" + (f" for a head {posture}" if posture else "")
+                       + "; set them where lips or eyes come out wrong.")
+    return found
 
 
 def check_target(target: TargetFace) -> None:
