@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 import bpy
 import numpy as np
-from retarget_targets import Place, made
-
 from artalk_blender.engine.assets import DEFAULT_HEAD
 from artalk_blender.engine.flame.file import read_flame
+from retarget_targets import Place, made
+
 from artalk_blender.head.build import Head, build_head
 from artalk_blender.retarget.names import ARKIT
 from artalk_blender.retarget.signals import JAW_OPEN
 
+_BESIDE = Place(1.2, None, (0.4, 0.0, 0.0), 1.0)
 TO_BLENDER = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # FLAME's axes -> Z up, facing -Y
 
 
@@ -23,7 +24,7 @@ def default_head() -> Head:
 
 
 def speaking(frames: int = 60) -> np.ndarray:
-    """(T,106) a mouth that opens, rounds, smiles and closes, a blink and a turning head, in the default head's words."""
+    """(T,106) a mouth that opens, rounds, smiles and closes, a blink, a turning head; as on the default head."""
     time = np.arange(frames) / 25.0
     motion = np.zeros((frames, 106), np.float32)
     motion[:, 103] = 0.2 * np.sin(2 * np.pi * 1.1 * time) ** 2
@@ -54,7 +55,7 @@ def mesh_object(name: str, points: np.ndarray, triangles: np.ndarray, keys: dict
 
 
 def remeshed(name: str = "Face", spell: Callable[[str], str] = str, keep: tuple[int, ...] | None = None,
-             place: Place = Place(1.2, None, (0.4, 0.0, 0.0), 1.0)) -> bpy.types.Object:
+             place: Place = _BESIDE) -> bpy.types.Object:
     """The default head in another mesh, of other proportions, with its ARKit keys under other spellings."""
     face = made(place, keep=keep).face
     return mesh_object(name, face.neutral, face.triangles,

@@ -25,6 +25,14 @@ class Layout:
 
     column = row
 
+    def box(self):
+        return Layout(self.texts)
+
+    def template_list(self, kind, unique, data, name, active_data, active, rows=5):
+        assert hasattr(bpy.types, kind)
+        assert name in data.bl_rna.properties
+        assert active in active_data.bl_rna.properties
+
     def label(self, text="", icon="NONE"):
         icon_exists(icon)
         self.texts.append(text)
@@ -35,7 +43,7 @@ class Layout:
         self.texts.append(kind.name if text is None else text)
         return Properties(kind)
 
-    def prop(self, data, name, slider=False, text=None, toggle=False, icon="NONE"):
+    def prop(self, data, name, slider=False, text=None, toggle=False, icon="NONE", emboss=True):
         icon_exists(icon)
         assert name in data.bl_rna.properties
         self.texts.append(data.bl_rna.properties[name].name)

@@ -27,9 +27,8 @@ from ..head.source import load_model
 from ..runner import Work, finish
 from .bones import FACINGS
 from .face import JawBone, Options, SourceFace, TargetFace, flame_landmarks
-from .guess import guess_landmarks
-from .mapping import AXIS, KEY, SOLVED, TURN, Row, Table, terms
-from .names import ARKIT, arkit_name
+from .mapping import AXIS, KEY, TURN, Row, Table
+from .names import ARKIT
 from .targets import Target, axes_of
 from .transfer import Progress, Transfer, prepare, preparing
 
@@ -147,18 +146,8 @@ def target_face(target: Target, table: Table) -> TargetFace:
         marks = {name: _to_face(head.mesh, point[None], turn)[0]
                  for name, point in flame_landmarks(model, head.identity).items()}
     neutral = np.concatenate(bases)
-    if not marks:
-        moves = {source: deltas[index] / weight for index, row in enumerate(rows) if row.kind == KEY
-                 for weight, source in _single(row)}
-        marks = guess_landmarks(neutral, moves)
     return TargetFace(neutral, triangles, tuple(row.label for row in rows), deltas, limits,
                       _jaw(target, table, meshes, turn), marks)
-
-
-def _single(row: Row) -> list[tuple[float, str]]:
-    """The one expression that a key means, by its row or else by its own name."""
-    found = terms(row.source) if row.source != SOLVED else [(1.0, arkit_name(row.target))]
-    return [(weight, name) for weight, name in found if len(found) == 1 and name and weight > 0.0]
 
 
 def slider_rows(table: Table, target: Target) -> list[Row]:
