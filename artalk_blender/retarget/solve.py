@@ -5,10 +5,10 @@ Per frame t the sliders x minimise
 
     x'Hx / 2 - b_t'x + k_t (x'Cx / 2 - c_t'x) + l1'|x|     within low <= x <= high
 
-and over the frames m/2 sum |s (x_{t-1} - 2 x_t + x_{t+1})|^2 with s = sqrt(diag H), so that smoothness counts what a
-slider does and not its units. The method is ADMM (Boyd et al. 2011) with two copies of x, one within the limits and
-one smooth. H and C are brought to diagonal form together once; then each frame may have its own k_t, and a round
-costs two products (T,K) x (K,K) for all frames.
+and over the frames m/2 sum |s (x_{t-1} - 2 x_t + x_{t+1})|^2, where s is what a slider does, so that smoothness does
+not depend on its units. The method is ADMM (Boyd et al. 2011) with two copies of x, one within the limits and one
+smooth. H and C are brought to diagonal form together once; then each frame may have its own k_t, and a round costs
+two products (T,K) x (K,K) for all frames.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .smooth import Smoother
 
 Floats = NDArray[np.float64]
 
-ROUNDS = 600
+ROUNDS = 3000
 TOLERANCE = 5e-3  # mm that sliders still change by in ten rounds, when it is enough
 _PENALTY = 0.03  # ADMM's, in units of H's diagonal
 _RELAX = 1.7
@@ -37,18 +37,22 @@ _SMALL_PRODUCT = 1 << 18
 
 @dataclass(frozen=True)
 class Problem:
-    """H (K,K) symmetric, not negative; C (K,K) likewise; limits (K,2); l1 (K,) >= 0; smooth m >= 0."""
+    """H (K,K) symmetric, not negative; C (K,K) likewise; limits (K,2); l1 (K,) >= 0; smooth m >= 0; usual k.
+
+    `scale` is s, by H and the usual part of C.
+    """
 
     hessian: Floats
     contact: Floats
     limits: Floats
     l1: Floats
     smooth: float = 0.0
+    usual: float = 0.0
 
     @property
     def scale(self) -> Floats:
         """(K,) s: what one unit of a slider does."""
-        diagonal = np.diag(self.hessian)
+        diagonal = np.diag(self.hessian) + self.usual * np.diag(self.contact)
         return np.sqrt(np.maximum(diagonal, max(float(diagonal.max(initial=0.0)), 1.0) * _TINY))
 
 
@@ -94,60 +98,73 @@ class _Machine:
         self.scale = scale = problem.scale
         self.smooth = problem.smooth
         outer = np.outer(scale, scale)
+        self.low, self.high = ((problem.limits[:, side] * scale).astype(np.float32) for side in (0, 1))
+        # where a slider has but one sign, l1 is one more linear term
+        positive = problem.limits[:, 0] >= 0.0
+        self.linear = np.where(positive, problem.l1, 0.0) / scale
+        self.shrink = (np.where(positive, 0.0, problem.l1) / scale / _PENALTY).astype(np.float32)
         copies = 1 + (problem.smooth > 0.0)
         basis, self.values = _together(problem.hessian / outer + copies * _PENALTY * np.eye(len(scale)),
                                        problem.contact / outer)
-        self.basis, self.back = basis.astype(np.float32), np.ascontiguousarray(basis.T, np.float32)
-        self.low, self.high = ((problem.limits[:, side] * scale).astype(np.float32) for side in (0, 1))
-        # where a slider has but one sign, l1 is one more linear term
-        self.positive = problem.limits[:, 0] >= 0.0
-        self.linear = np.where(self.positive, problem.l1, 0.0) / scale
-        self.shrink = (np.where(self.positive, 0.0, problem.l1) / scale / _PENALTY).astype(np.float32)
+        self.basis, self.back = (basis * _PENALTY).astype(np.float32), np.ascontiguousarray(basis.T, np.float32)
 
     def run(self, right: Floats, strength: Floats, touch: Floats, start: Floats | None, rounds: int) -> Floats:
         """(t,K) of t frames in a row."""
-        scale, penalty, relax, rest = self.scale, *map(np.float32, (_PENALTY, _RELAX, 1.0 - _RELAX))
-        damp = (1.0 / (1.0 + strength[:, None] * self.values)).astype(np.float32)
-        base = ((right + strength[:, None] * touch) / scale - self.linear).astype(np.float32)
-        base /= penalty
-        basis = self.basis * penalty
-        smoother = Smoother(len(right), self.smooth / _PENALTY) if self.smooth > 0.0 and len(right) > 2 else None
-        two = self.smooth > 0.0  # copies, whether or not a few frames can be smoothed
-        z = np.zeros_like(base) if start is None else (start * scale).astype(np.float32)
-        np.clip(z, self.low, self.high, out=z)
-        s, u, v = z.copy(), np.zeros_like(z), np.zeros_like(z)
-        before, wish, x = z.copy(), np.empty_like(z), np.empty_like(z)
-        shrinks = bool(self.shrink.any())
-        for round_ in range(rounds):
+        asked = (right + strength[:, None] * touch) / self.scale - self.linear
+        work = _Rounds(self, asked.astype(np.float32), strength,
+                       None if start is None else (start * self.scale).astype(np.float32))
+        for done in range(0, rounds, _LOOK_EVERY):
+            if work.go(min(_LOOK_EVERY, rounds - done)) < TOLERANCE:
+                break
+        return work.z.astype(np.float64) / self.scale
+
+
+class _Rounds:
+    """The state of one run: z within the limits, s smooth, u and v what they still owe to x."""
+
+    def __init__(self, machine: _Machine, asked: NDArray[np.float32], strength: Floats,
+                 start: NDArray[np.float32] | None) -> None:
+        self.machine = machine
+        self.two = machine.smooth > 0.0
+        self.z = np.clip(np.zeros_like(asked) if start is None else start, machine.low, machine.high)
+        self.s, self.u, self.v = self.z.copy(), np.zeros_like(asked), np.zeros_like(asked)
+        self.x, self.wish = np.empty_like(asked), np.empty_like(asked)
+        self.damp = (1.0 / (1.0 + strength[:, None] * machine.values)).astype(np.float32)
+        self.base = asked / np.float32(_PENALTY)
+        self.smoother = Smoother(len(asked), machine.smooth / _PENALTY) if self.two and len(asked) > 2 else None
+
+    def go(self, rounds: int) -> float:
+        """Some rounds; returns how far z still moved in them or is from x, at most."""
+        relax, rest = np.float32(_RELAX), np.float32(1.0 - _RELAX)
+        x, wish, z, u, s, v = self.x, self.wish, self.z, self.u, self.s, self.v
+        begin, shrinks = z.copy(), bool(self.machine.shrink.any())
+        for _ in range(rounds):
             np.subtract(z, u, out=wish)
-            wish += base
-            if two:
+            wish += self.base
+            if self.two:
                 wish += s
                 wish -= v
-            product(wish, basis, x)
-            x *= damp
-            product(x, self.back, wish)
+            product(wish, self.machine.basis, x)
+            x *= self.damp
+            product(x, self.machine.back, wish)
             x, wish = wish, x
-            if round_ % _LOOK_EVERY == _LOOK_EVERY - 1:
-                if max(np.abs(z - before).max(), np.abs(x - z).max()) < TOLERANCE:
-                    break
-                np.copyto(before, z)
-            x *= relax
+            np.multiply(x, relax, out=wish)  # z and s take over-relaxed steps
+            u += wish
             z *= rest
-            z += x
-            u += z  # relaxed + u
+            u += z
             np.copyto(z, u)
             if shrinks:
-                z = np.sign(z) * np.maximum(np.abs(z) - self.shrink, 0.0)
-            np.clip(z, self.low, self.high, out=z)
+                z[...] = np.sign(z) * np.maximum(np.abs(z) - self.machine.shrink, 0.0)
+            np.clip(z, self.machine.low, self.machine.high, out=z)
             u -= z
-            if two:
+            if self.two:
+                v += wish
                 s *= rest
-                s += x
                 v += s
-                s = smoother(v) if smoother is not None else v.copy()
+                s = self.smoother(v) if self.smoother is not None else v.copy()
                 v -= s
-        return z.astype(np.float64) / scale
+        self.x, self.wish, self.s = x, wish, s
+        return max(float(np.abs(x - z).max()), float(np.abs(z - begin).max()))
 
 
 def product(left: NDArray[Any], right: NDArray[Any], out: NDArray[Any]) -> None:

@@ -141,10 +141,10 @@ class System:
         if self.found.seams is not None:
             rest_gap = self.found.seams[1].rest @ self.found.mouth.axes[1] / self.size
         slack = _REST_SLACK * self.found.mouth.width / self.size
-        self.rest_gap = np.sign(rest_gap) * np.maximum(np.abs(rest_gap) - slack, 0.0)
+        self.rest_gap = _parted(rest_gap, slack)
         own = np.zeros((STATIONS, 3)) if self.found.seams is None else self.found.seams[0].rest
         own_gap = (own @ self.found.mouth_frame.T @ self.found.mouth.axes[1] / self.size)[: self.stations]
-        self.own_gap = np.sign(own_gap) * np.maximum(np.abs(own_gap) - slack, 0.0)
+        self.own_gap = _parted(own_gap, slack)
 
     def _blocks(self) -> None:
         """Each block's Hessian (C,C), what projects rows on columns (R,C), and what numbers ask of columns."""
@@ -218,6 +218,12 @@ class System:
                 result += amount * (x[:, :-1] @ sliders + rest)
             result -= angle * rows[-1]
         return result.reshape(len(x), -1, 3)
+
+
+def _parted(gap: Floats, slack: float) -> Floats:
+    """The gaps of lips at rest (S,), without those that a coarse mesh alone makes."""
+    beyond = np.clip(np.abs(gap) / slack - 0.5, 0.0, 1.0)
+    return gap * beyond * beyond * (3.0 - 2.0 * beyond)
 
 
 def _some(rows: Floats, points: Ints) -> Floats:

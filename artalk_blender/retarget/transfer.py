@@ -30,15 +30,15 @@ from .system import GAP, SHAPE, Reduced, System
 
 Floats = NDArray[np.float64]
 
-_CONTACT = (4.0, 36.0)  # open, and what is added as the lips close
+_CONTACT = (4.0, 96.0)  # open, and what is added as the lips close
 _CLOSING = 2.5  # mm of aperture, of the source's size, within which they count as closing
 _SHAPE = 1.0
-_L2 = 1e-5  # of the mean of H's diagonal
-_L1 = 1e-5
+_L2 = 3e-6  # of the mean of H's diagonal
+_L1 = 3e-6
 _SMOOTH = 2e-4  # of one, H's diagonal being one
 _PAIRS = 1e-4
 LIVE_ROUNDS = 60
-_JAW_ROUNDS = 2  # a turning jaw is linearised; so often before the last
+_JAW_ROUNDS = 5  # a turning jaw is linearised; so often before the last
 _GUESSED = 0.1  # how far guessed landmarks are trusted
 _FAR = 0.06  # of the distance between the eyes, from where the fit of the faces is told to be poor
 
@@ -102,7 +102,7 @@ class Transfer:
                     extra[[one, two], [one, two]] += strength * _PAIRS * size
                     extra[[one, two], [two, one]] += sign * strength * _PAIRS * size
             self._problem = Problem(hessian + extra, contact, system.limits(), options.l1 * _L1 * size / units,
-                                    options.smoothness * _SMOOTH)
+                                    options.smoothness * _SMOOTH, options.contact * _CONTACT[0])
         return self._problem
 
     def reduce(self, motion: NDArray[np.floating[Any]]) -> Reduced:
