@@ -25,8 +25,9 @@ from .ui import menus, panels, retarget_panel
 from .worker import job
 
 MODULES = (
-    properties, retarget_properties, live_tuning, preferences, growing, reports, job, head, speech, speak, style, generate,
-    regenerate, takes, retarget, retarget_landmarks, check, motion_io, retarget_io, menus, retarget_panel, panels, cli,
+    properties, retarget_properties, live_tuning, preferences, growing, reports, job, head, speech, speak, style,
+    generate, regenerate, takes, retarget, retarget_landmarks, check, motion_io, retarget_io, menus,
+    retarget_panel, panels, cli,
 )
 
 

@@ -53,8 +53,8 @@ def test_doubles_are_named_and_the_plain_one_is_used():
 def test_visemes_only_in_company():
     assert [one.source for one in recognise([f"viseme_{name}" for name in OCULUS])[0]] == [
         f"viseme:{name}" for name in OCULUS if name != "sil"]
-    assert [one.source for one in recognise(["vrc.v_pp", "vrc.v_ff", "vrc.v_aa", "vrc.v_oh", "vrc.v_ou"])[0]][0] == \
-        "viseme:PP"
+    chat = recognise(["vrc.v_pp", "vrc.v_ff", "vrc.v_aa", "vrc.v_oh", "vrc.v_ou"])[0]
+    assert chat[0].source == "viseme:PP" and len(chat) == 5
     letters = [one.source for one in recognise(["A", "I", "U", "E", "O", "Blink_L", "Blink_R", "Blink"])[0]]
     assert letters == ["viseme:VRM aa", "viseme:VRM ih", "viseme:VRM ou", "viseme:VRM ee", "viseme:VRM oh",
                        "eyeBlinkLeft", "eyeBlinkRight"]
@@ -110,7 +110,7 @@ def test_rows_add_signals_within_limits():
                        {"y": np.ones(3)}, 3)
     np.testing.assert_allclose(found.values[row], [1.0, 2.0, 2.0])
     assert len(found.values) == 3 and any("nothing" in note for note in found.notes)
-    assert any("limit" in note for note in found.notes)
+    assert any("limits" in note for note in found.notes)
     assert terms(" ") == [] and terms("1e-1*a") == [(0.1, "a")]
 
 

@@ -172,6 +172,7 @@ def apply_rows(rows: Iterable[Row], signals: Mapping[str, Floats], solved: Mappi
     `signals` by name and `solved` by the row's label, (T,) each.
     """
     values, notes, absent = {}, [], set()
+    beyond: list[tuple[float, str]] = []
     for row in rows:
         if row.mute or row.kind == TURN:
             continue
@@ -186,7 +187,11 @@ def apply_rows(rows: Iterable[Row], signals: Mapping[str, Floats], solved: Mappi
         values[row] = np.clip(wanted, row.low, row.high)
         cut = float((np.abs(wanted - values[row]) > 0.02).mean()) if count else 0.0
         if cut > 0.01:
-            notes.append(f"“{row.label}” reaches its limit in {100 * cut:.0f} % of the frames.")
+            beyond.append((cut, row.label))
+    if beyond:
+        beyond.sort(reverse=True)
+        notes.append(f"{len(beyond)} channels are cut off at their limits, “{beyond[0][1]}” most often: "
+                     f"in {100 * beyond[0][0]:.0f} % of the frames.")
     for name in sorted(absent):
         notes.append(f"The source has no “{name}”." if name != SOLVED
                      else "Rows that ask for “solved” rest, because nothing was solved for them.")
