@@ -20,6 +20,9 @@ _SHARES = (1.0, 0.4, 0.4)  # of the regions, beside each other
 _LIPS_COUNT = 3.0  # the lips themselves, beside the skin around them
 _ALIKE = 0.85  # cosine of two keys' moves, one of them mirrored, that are each other's mirror image
 _OPPOSED = -0.8  # cosine of two keys' moves that undo each other
+_SHOWN = 0.12  # of the distance between the eyes: how near a sample what it shows lies
+_FOREIGN = 1.5  # times more that a slider moves elsewhere
+_NAMED = re.compile(r"eye_?.?look|look_?.?(up|down|in|out|left|right)|tongue", re.IGNORECASE)
 _SIDES = (("left", "right"), ("_l", "_r"), (".l", ".r"), ("-l", "-r"))
 
 
@@ -83,6 +86,14 @@ def opposed_pairs(moves: Floats, weights: Floats) -> list[tuple[int, int]]:
     return [(int(i), int(j)) for i, j in np.argwhere(cosine < _OPPOSED) if i < j]
 
 
-def slider_moves(target: TargetFace, found: Correspondence) -> Floats:
-    """(K,P,3) what each slider moves at the samples, metres."""
-    return found.places.of_keys(target.deltas)
+def foreign_sliders(target: TargetFace, found: Correspondence) -> NDArray[np.bool_]:
+    """(K,) sliders that are about what the samples do not show, as tongue and eyeballs are: what they do to the face
+    comes second, and to use them for that would stick the tongue out. By name too: a gaze draws the lids along.
+    """
+    named = np.array([bool(_NAMED.search(name)) for name in target.names], bool)
+    used = np.unique(target.triangles)
+    shown = nearest(target.neutral[used], found.places.of(target.neutral), 1)[1][:, 0]
+    near = used[shown < (_SHOWN * found.samples.unit * found.scale) ** 2]
+    most = np.linalg.norm(target.deltas, axis=2).max(1, initial=0.0)
+    own = np.linalg.norm(target.deltas[:, near], axis=2).max(1, initial=0.0)
+    return named | (most > _FOREIGN * own)

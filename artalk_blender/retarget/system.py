@@ -164,7 +164,7 @@ class System:
                 self.asked[block] = self._field_rows[block] @ self.project[block]
 
     def limits(self) -> Floats:
-        limits = np.asarray(self.target.limits, np.float64)
+        limits = np.array(self.target.limits, np.float64)
         return limits if self.target.jaw is None else np.concatenate([limits, [self.target.jaw.limits]])
 
     def units(self) -> Floats:

@@ -24,7 +24,7 @@ from .correspond import Correspondence, corresponding
 from .error import cannot, channel_name, full_channels, sentences, used_channels
 from .face import FEWEST_LANDMARKS, Options, Solved, SourceFace, TargetFace
 from .guess import guess_landmarks
-from .regions import REGIONS, mirrored_pairs, opposed_pairs
+from .regions import REGIONS, foreign_sliders, mirrored_pairs, opposed_pairs
 from .solve import ROUNDS, Problem, solve_frames
 from .system import GAP, SHAPE, Reduced, System
 
@@ -33,10 +33,11 @@ Floats = NDArray[np.float64]
 _CONTACT = (4.0, 96.0)  # open, and what is added as the lips close
 _CLOSING = 2.5  # mm of aperture, of the source's size, within which they count as closing
 _SHAPE = 1.0
-_L2 = 3e-6  # of the mean of H's diagonal
-_L1 = 3e-6
-_SMOOTH = 2e-4  # of one, H's diagonal being one
-_PAIRS = 1e-4
+_L2 = 1e-6  # of what each slider does, H's diagonal, as all of these
+_L1 = 1e-6
+_FLOOR = 1e-6  # of the largest
+_SMOOTH = 2e-4
+_PAIRS = 1e-5
 LIVE_ROUNDS = 60
 _JAW_ROUNDS = 5  # a turning jaw is linearised; so often before the last
 _GUESSED = 0.1  # how far guessed landmarks are trusted
@@ -55,6 +56,7 @@ class Transfer:
         self.missing_channels: list[str] = []
         self._mirrored: list[tuple[int, int]] = []
         self._opposed: list[tuple[int, int]] = []
+        self._limits = system.limits()
         self._problem: Problem | None = None
 
     @property
@@ -73,17 +75,20 @@ class Transfer:
         """The same heads with other strengths; costs nothing."""
         other = Transfer(self.system, options, self.notes)
         other.missing_channels = self.missing_channels
-        other._mirrored, other._opposed = self._mirrored, self._opposed
+        other._mirrored, other._opposed, other._limits = self._mirrored, self._opposed, self._limits
         return other
 
-    def pair_sliders(self) -> None:
-        """Finds which sliders mirror or undo each other."""
+    def sort_sliders(self) -> None:
+        """Finds which sliders mirror or undo each other, and which are about eyes or tongue and stay at rest."""
         system, count = self.system, len(self.target.names)
         moves = system.moves[:count, : system.samples]
         mouth = self.found.mouth
         places = self.found.places.of(self.target.neutral) - mouth.centre
         self._mirrored = mirrored_pairs(self.target.names, moves, places, mouth.axes)
         self._opposed = opposed_pairs(moves, system.weights.sum(0))
+        still = np.flatnonzero(foreign_sliders(self.target, self.found))
+        self._limits = system.limits()
+        self._limits[still] = np.clip(0.0, *self._limits[still].T)[:, None]
 
     def problem(self) -> Problem:
         """The matrices of the solver, with the options' strengths."""
@@ -93,15 +98,16 @@ class Transfer:
                           for strength, region in zip(options.regions, REGIONS, strict=True))
             hessian = hessian + options.lip_shape * _SHAPE * system.hessians[SHAPE]
             contact = system.hessians[GAP]
-            size = float(np.diag(hessian).mean()) or 1.0
-            units = system.units()
-            extra = np.diag(options.l2 * _L2 * size / units**2)
+            size = np.diag(hessian)
+            size = size + _FLOOR * max(float(size.max(initial=0.0)), 1e-9)  # of what moves nothing
+            extra = np.diag(options.l2 * _L2 * size)
             for pairs, sign, strength in ((self._mirrored, -1.0, options.symmetry),
                                           (self._opposed, 1.0, options.opposing)):
                 for one, two in pairs:
-                    extra[[one, two], [one, two]] += strength * _PAIRS * size
-                    extra[[one, two], [two, one]] += sign * strength * _PAIRS * size
-            self._problem = Problem(hessian + extra, contact, system.limits(), options.l1 * _L1 * size / units,
+                    weight = strength * _PAIRS * float(np.sqrt(size[one] * size[two]))
+                    extra[[one, two], [one, two]] += weight
+                    extra[[one, two], [two, one]] += sign * weight
+            self._problem = Problem(hessian + extra, contact, self._limits, options.l1 * _L1 * size * system.units(),
                                     options.smoothness * _SMOOTH, options.contact * _CONTACT[0])
         return self._problem
 
@@ -229,7 +235,7 @@ def preparing(source: SourceFace, target: TargetFace, landmarks: dict[str, Float
     yield None
     system: System = yield lambda: System(source, target, found)
     transfer = Transfer(system, options or Options(), notes)
-    yield transfer.pair_sliders
+    yield transfer.sort_sliders
     yield transfer.find_missing
     yield AGAIN
     tell(1.0, "")
