@@ -27,6 +27,16 @@ def second_differences(count: int) -> NDArray[np.float64]:
     return result
 
 
+def curvature(curves: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """D'D curves (T,K) without the matrix, T > 2."""
+    bend = curves[:-2] - 2.0 * curves[1:-1] + curves[2:]
+    result = np.zeros_like(curves)
+    result[:-2] += bend
+    result[1:-1] -= 2.0 * bend
+    result[2:] += bend
+    return result
+
+
 class Smoother:
     """Applies (I + a D'D)^-1 to curves (T,K) of one length T; a is at most 16."""
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .smooth import Smoother
+from .smooth import Smoother, curvature
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ _SMALL_PRODUCT = 1 << 18
 
 @dataclass(frozen=True)
 class Problem:
-    """H (K,K) symmetric, not negative; C (K,K) likewise; limits (K,2); l1 (K,) >= 0; smooth m >= 0; usual k.
+    """H (K,K) symmetric, not negative; C (K,K) likewise; limits (K,2); l1 (K,) >= 0; smooth m, 0 to 0.48; usual k.
 
     `scale` is s, by H and the usual part of C.
     """
@@ -104,8 +104,9 @@ class _Machine:
         self.linear = np.where(positive, problem.l1, 0.0) / scale
         self.shrink = (np.where(positive, 0.0, problem.l1) / scale / _PENALTY).astype(np.float32)
         copies = 1 + (problem.smooth > 0.0)
-        basis, self.values = _together(problem.hessian / outer + copies * _PENALTY * np.eye(len(scale)),
-                                       problem.contact / outer)
+        hessian, contact = problem.hessian / outer, problem.contact / outer
+        self.hessian, self.contact = hessian.astype(np.float32), contact.astype(np.float32)
+        basis, self.values = _together(hessian + copies * _PENALTY * np.eye(len(scale)), contact)
         self.basis, self.back = (basis * _PENALTY).astype(np.float32), np.ascontiguousarray(basis.T, np.float32)
 
     def run(self, right: Floats, strength: Floats, touch: Floats, start: Floats | None, rounds: int) -> Floats:
@@ -128,6 +129,11 @@ class _Rounds:
         self.two = machine.smooth > 0.0
         self.z = np.clip(np.zeros_like(asked) if start is None else start, machine.low, machine.high)
         self.s, self.u, self.v = self.z.copy(), np.zeros_like(asked), np.zeros_like(asked)
+        if start is not None:  # what the copies owe where x, z and s are one: the slopes that hold them there
+            if self.two and len(asked) > 2:
+                self.v = curvature(self.z) * np.float32(machine.smooth / _PENALTY)
+            slope = self.z @ machine.hessian + strength[:, None].astype(np.float32) * (self.z @ machine.contact) - asked
+            self.u = slope / np.float32(-_PENALTY) - self.v
         self.x, self.wish = np.empty_like(asked), np.empty_like(asked)
         self.damp = (1.0 / (1.0 + strength[:, None] * machine.values)).astype(np.float32)
         self.base = asked / np.float32(_PENALTY)
