@@ -12,6 +12,7 @@ from artalk_blender.engine.assets import DEFAULT_HEAD
 from artalk_blender.engine.flame.file import read_flame
 from characters import TO_BLENDER, default_head, mesh_object, remeshed, speaking, value_at
 from retarget_targets import Place, made
+from test_panels import drawn
 
 from artalk_blender.animation.take_data import TAKE_KEY, raw_motion
 from artalk_blender.animation.takes import Provenance, new_take, remove_take, retune
@@ -62,6 +63,9 @@ def test_keys_of_any_name_are_solved_and_the_error_is_shown(source, tmp_path):
     curve = next(curve for bag in action.layers[0].strips[0].channelbags for curve in bag.fcurves
                  if ERROR_PROPERTY in curve.data_path)
     assert len(curve.keyframe_points) == 50
+    bpy.context.view_layer.objects.active = face
+    texts = drawn(bpy.context)
+    assert any(text.startswith("Lips ") for text in texts["retarget"]) and "Gain" in texts["retarget_table"]
     # a live change keeps the solver and the error
     row = next(row for row in action.artalk_rows if row.target == "sculpt 00")
     before = value_at(face, "sculpt 00", 7)

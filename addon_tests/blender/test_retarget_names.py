@@ -9,18 +9,21 @@ import bpy
 import numpy as np
 import pytest
 from characters import default_head, jaw_open, mesh_object, remeshed, speaking, value_at
+from mathutils import Vector
 from retarget_targets import made
 
 from artalk_blender.animation.take_data import is_edited, loudness_of, raw_motion
 from artalk_blender.animation.takes import Provenance, duplicate_take, new_take, play_take, remove_take, retune
 from artalk_blender.errors import ArtalkError
 from artalk_blender.motion.process import ProcessSettings
+from artalk_blender.ops.retarget_landmarks import hit, keep_landmarks
 from artalk_blender.retarget.mapping import Table, table_from_json
 from artalk_blender.retarget.names import ARKIT
 from artalk_blender.retarget.player import Retarget, retarget_of_take, retarget_take_on
 from artalk_blender.retarget.signals import viseme_recipe
 from artalk_blender.retarget.tables import NAMES
-from artalk_blender.retarget.work import change_table, make_retarget, source_of
+from artalk_blender.retarget.targets import target_of
+from artalk_blender.retarget.work import LANDMARKS_KEY, change_table, landmarks_of, make_retarget, source_of
 
 PLAIN = ProcessSettings(smooth=False, clamp=False)
 
@@ -85,6 +88,58 @@ def test_a_target_is_tuned_and_removed_like_a_head(source):
     assert face.data.shape_keys.animation_data.action == own and face.data.shape_keys.animation_data.action_slot == slot
     assert face.data.shape_keys.key_blocks["jawOpen"].value == pytest.approx(0.25)
     assert not own.use_fake_user
+
+
+def test_an_objects_own_animation_goes_on(source):
+    _, take = source
+    face = remeshed(keep=(17,))
+    for frame in (1, 21):
+        face.location.x = frame / 20
+        face.keyframe_insert("location", frame=frame)
+    own = face.animation_data.action
+    _, action = put(take, "Face")
+    assert value_at(face, "jawOpen", 11) == pytest.approx(jaw_open(speaking())[10], abs=1e-5)
+    assert face.matrix_world.translation.x == pytest.approx(11 / 20, abs=1e-3)
+    remove_take(action)
+    assert face.animation_data.action == own and not len(face.animation_data.nla_tracks)
+
+
+def test_linked_characters(source, tmp_path):
+    """Refused as long as they are linked; an override gets its mesh overridden too, and keeps its keys in a file."""
+    _, take = source
+    library = tmp_path / "character.blend"
+    bpy.data.libraries.write(str(library), {remeshed("Linked", keep=(17, 20))})
+    bpy.data.objects.remove(bpy.data.objects["Linked"])
+    with bpy.data.libraries.load(str(library), link=True) as (_, wanted):
+        wanted.objects = ["Linked"]
+    linked = wanted.objects[0]
+    bpy.context.collection.objects.link(linked)
+    with pytest.raises(ArtalkError, match="linked from another file"):
+        make_retarget(take.name, "Linked", (), "auto", "auto", ())
+    name = linked.override_create(remap_local_usages=True).name
+    made_for, _ = put(take, name)
+    assert any("override" in note for note in made_for.report["notes"])
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    again = next(one for one in bpy.data.objects if one.name == name and one.library is None)
+    assert value_at(again, "jawOpen", 8) == pytest.approx(jaw_open(speaking())[7], abs=1e-5)
+
+
+def test_landmarks_are_vertices_under_the_pointer(source, extension):
+    face = remeshed(keep=(17,))
+    bpy.context.scene.artalk_retarget.target = face
+    bpy.context.view_layer.update()
+    nose = min((vertex.co for vertex in face.data.vertices), key=lambda place: place.y)
+    found = hit(bpy.context, face, nose + Vector((0.0, -1.0, 0.0)), Vector((0.0, 1.0, 0.0)))
+    assert (Vector(found) - nose).length < 0.005
+    assert hit(bpy.context, face, nose + Vector((5.0, -1.0, 0.0)), Vector((0.0, 1.0, 0.0))) is None
+    with pytest.raises(ArtalkError, match="not enough"):
+        keep_landmarks(face, {"chin": found})
+    keep_landmarks(face, dict.fromkeys(("chin", "nose_tip", "mouth_left", "mouth_right"), found))
+    assert set(landmarks_of(target_of(face))) == {"chin", "nose_tip", "mouth_left", "mouth_right"}
+    face[LANDMARKS_KEY] = '{"chin": [1, 2]}'
+    assert landmarks_of(target_of(face)) == {}
+    assert bpy.ops.artalk.retarget_clear_landmarks() == {"FINISHED"} and LANDMARKS_KEY not in face
 
 
 def test_keys_edited_by_hand_stay(source):

@@ -78,7 +78,6 @@ class ARTALK_OT_retarget(_Reasoned, ModalJob, bpy.types.Operator):
     bl_label = "Retarget"
     bl_options = {"REGISTER", "UNDO"}
     reason = staticmethod(disabled_reason)
-    stopped = "Stopped; what was keyed by names stays, its error is not measured."
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         return self.run(context, modal=False)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A body's animation that goes on beneath a take on the same armature.
+"""A body's animation that goes on beneath a take on the same armature, or an object's on the same object.
 
-An armature plays one Action. The body's goes into an NLA track of ours, at its own time; the take plays above it and
+An object plays one Action. The body's goes into an NLA track of ours, at its own time; the take plays above it and
 is combined with it, so that its turns of head and neck come on top of the body's. Removing the take undoes this.
 """
 

@@ -19,7 +19,7 @@ from ..motion.regions import EXPRESSIONS, REGIONS, FaceChannels
 from .bake import Baked, bake
 from .layering import body_under, body_up
 from .mapping import Table
-from .targets import ERROR_PROPERTY, Target, refusals, target_of
+from .targets import ERROR_PROPERTY, Target, check_target, target_of
 
 RETARGET = "retarget"  # within the take's data: JSON of objects, table, source, report
 FACE_KEY = "artalk_source_face"  # on the Action: bytes, (3,100,100) and (100,) float32: how the source's face is tuned
@@ -72,9 +72,7 @@ class Retarget:
 
     def check(self) -> None:
         """Raises ArtalkError where something of the target can't be animated."""
-        reasons = refusals(self.target)
-        if reasons:
-            raise ArtalkError(*reasons[0].split(": ", 1)) if ": " in reasons[0] else ArtalkError(reasons[0], "")
+        check_target(self.target)
 
     def channels(self, motion: Floats) -> list[Channel]:
         """All F-curves that motion (T,106) becomes on the target; `report` says how well."""
@@ -110,9 +108,9 @@ class Retarget:
                 del owner[ERROR_PROPERTY]
 
     def put_body_under(self, owner: Any, action: Any) -> str:
-        """Lets the body's animation go on beneath a take; returns the NLA track's name where it made one."""
+        """Lets an object's own animation go on beneath a take; returns the NLA track's name where it made one."""
         current = owner.animation_data.action if owner.animation_data is not None else None
-        if owner != self.target.armature or is_take(current) or current == action:
+        if not isinstance(owner, bpy.types.Object) or is_take(current) or current == action:
             return ""
         return body_under(owner, action)
 

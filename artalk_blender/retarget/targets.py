@@ -126,14 +126,27 @@ def _armature_of(mesh: Any) -> Any:
 
 # -- what must be known before anything is written ---------------------------------------------------------------------
 
-def refusals(target: Target) -> list[str]:
-    """Sentences on what can't be animated; where there is one, nothing is to be written."""
-    result = []
+def check_target(target: Target) -> None:
+    """Raises ArtalkError for what can't be animated; nothing is to be written then."""
     for _, owner in target.owners:
-        if owner.library is not None:
-            result.append(f"“{owner.name}” is linked from another file and can't be animated here: make a library "
-                          "override of it with its mesh (Object > Library Override).")
-    return result
+        if owner.library is not None and not (isinstance(owner, bpy.types.Key) and _to_override(target)):
+            raise ArtalkError(f"“{owner.name}” is linked from another file and can't be animated here.",
+                              "Make a library override of it (Object > Library Override > Make).")
+
+
+def _to_override(target: Target) -> list[Any]:
+    """Overridden objects whose meshes are still linked, so that their keys can't be animated."""
+    return [mesh for mesh in target.meshes if mesh.library is None and mesh.data.library is not None]
+
+
+def override_meshes(target: Target) -> list[str]:
+    """Makes library overrides of the meshes of objects that are ones already; returns what was done, in sentences."""
+    done = []
+    for mesh in _to_override(target):
+        if mesh.data.override_create(remap_local_usages=True) is None:
+            raise ArtalkError(f"The mesh of “{mesh.name}” can't be overridden.", "Make it local (Object > Relations).")
+        done.append(f"The mesh of “{mesh.name}” is a library override now: the keys of linked ones can't be animated.")
+    return done
 
 
 def driven(owner: Any) -> set[str]:

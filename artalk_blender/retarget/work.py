@@ -31,13 +31,13 @@ from ..animation.take_data import (
 from ..animation.takes import head_of_take, new_take, retune
 from ..errors import ArtalkError
 from ..head.handle import Head, head_of
-from ..runner import Work
+from ..runner import Stopped, Work
 from .faces import Pair, pair_of, preparing_transfer
 from .mapping import Table
 from .player import Retarget, Source, retarget_of_take, retargets
 from .rigs import find_preset, fitted, read_preset
 from .tables import AUTO, table_for
-from .targets import Target, fingerprint, limits_of, target_of
+from .targets import Target, fingerprint, limits_of, override_meshes, target_of
 
 LANDMARKS_KEY = "artalk_landmarks"  # on the target's mesh: JSON, name -> (3,) in its own coordinates
 
@@ -65,6 +65,11 @@ def retargeting(take: str, target: str, others: Iterable[str] = (), method: str 
         pair = _pair(take, target, tuple(others), method, facing, tuple(folders), name)
         yield from preparing_transfer(pair, tell)
         del pair
+    except Stopped:
+        if solves:
+            raise
+        _say(name, "You stopped before the error was measured.")
+        return name
     except ArtalkError as error:
         if solves:
             raise
@@ -94,9 +99,11 @@ def make_retarget(take: str, target: str, others: tuple[str, ...], method: str, 
     table, notes = _table(found, source, method, folders)
     marks = landmarks_of(found)
     table = replace(table, facing=facing if facing != "auto" else table.facing, landmarks=marks or table.landmarks)
-    result = Retarget(found, table, source, about=notes)
-    result.check()
-    return result
+    Retarget(found, table, source).check()
+    done = override_meshes(found)
+    if done:
+        found = target_of(thing, [one for one in map(bpy.data.objects.get, others) if one is not None])
+    return Retarget(found, table, source, about=[*notes, *done])
 
 
 def _table(target: Target, source: Source, method: str, folders: tuple[Path, ...]) -> tuple[Table, list[str]]:
