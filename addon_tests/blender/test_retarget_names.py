@@ -104,6 +104,26 @@ def test_an_objects_own_animation_goes_on(source):
     assert face.animation_data.action == own and not len(face.animation_data.nla_tracks)
 
 
+def test_other_programs_files_go_out_of_a_target_and_into_a_head(source, extension, tmp_path):
+    head, take = source
+    bpy.context.scene.render.fps = 25
+    face = remeshed(keep=(17,))
+    put(take, "Face")
+    bpy.context.view_layer.objects.active = face
+    for form, suffix in (("LIVE_LINK", ".csv"), ("AUDIO2FACE", ".json"), ("VRMA", ".vrma")):
+        assert bpy.ops.artalk.export_face(filepath=str(tmp_path / "line"), form=form) == {"FINISHED"}
+        assert (tmp_path / f"line{suffix}").stat().st_size > 1000
+    bpy.context.view_layer.objects.active = head.armature
+    assert bpy.ops.artalk.import_live_link(filepath=str(tmp_path / "line.csv"), start_frame=1) == {"FINISHED"}
+    assert head.shape_keys.animation_data.action != take
+    motion = speaking()
+    assert value_at(head.mesh, "jawOpen", 8) == pytest.approx(jaw_open(motion)[7], abs=0.02)
+    assert value_at(head.mesh, "mouthPucker", 20) == pytest.approx(motion[19, ARKIT.index("mouthPucker")], abs=0.02)
+    (tmp_path / "bad.csv").write_text("a,b")
+    with pytest.raises(RuntimeError, match="no recording of Live Link Face"):
+        bpy.ops.artalk.import_live_link(filepath=str(tmp_path / "bad.csv"))
+
+
 def test_linked_characters(source, tmp_path):
     """Refused as long as they are linked; an override gets its mesh overridden too, and keeps its keys in a file."""
     _, take = source

@@ -118,8 +118,7 @@ def write_live_link(path: Path, values: FaceValues) -> None:
     count = max(1, math.floor((len(values.arkit) - 1) / MOTION_FPS * _FPS + 1e-6) + 1)
     at = np.arange(count) * MOTION_FPS / _FPS
     table = np.column_stack([values.arkit, values.head, np.zeros((len(values.arkit), len(_EYES)))])
-    frames = np.arange(len(table))
-    table = np.stack([np.interp(at, frames, column) for column in table.T], 1)
+    table = _through(table, at)
     names = [name[0].upper() + name[1:] for name in ARKIT] + list(_HEAD) + list(_EYES)
     lines = [",".join(["Timecode", "BlendShapeCount", *names])]
     for index, row in enumerate(table):
@@ -127,6 +126,17 @@ def write_live_link(path: Path, values: FaceValues) -> None:
         code = f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}:{frame:02d}.000"
         lines.append(",".join([code, str(len(names)), *(f"{value:.9g}" for value in row)]))
     _write(path, ("\n".join(lines) + "\n").encode())
+
+
+def _through(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (T,C) at fractional frames (N,): cubics through them (Catmull and Rom), hardly beyond the two beside."""
+    first = np.clip(np.floor(at).astype(np.int64), 0, max(len(values) - 2, 0))
+    t = (at - first)[:, None]
+    before, a, b, after = (values[np.clip(first + step, 0, len(values) - 1)] for step in (-1, 0, 1, 2))
+    slope_a, slope_b = 0.5 * (b - before), 0.5 * (after - a)
+    result = (a * (1 + 2 * t) + slope_a * t) * (1 - t) ** 2 + (b * (3 - 2 * t) + slope_b * (t - 1)) * t**2
+    slack = 0.25 * np.abs(b - a)
+    return np.clip(result, np.minimum(a, b) - slack * (np.minimum(a, b) > 0.0), np.maximum(a, b) + slack)
 
 
 def write_audio2face(path: Path, values: FaceValues) -> None:
