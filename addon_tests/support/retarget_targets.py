@@ -197,7 +197,7 @@ def made(place: Place = Place(), remesh: object = another_mesh, keep: tuple[int,
     """
     model = default_head()
     rest = model.v_template.astype(np.float64)
-    keys = np.arange(KEYS) if keep is None else np.array(keep)
+    keys = np.arange(KEYS) if keep is None else np.array(keep, np.int64)
     deltas = model.expressiondirs[:, :, keys].astype(np.float64).transpose(2, 0, 1)
     neutral = place(rest)
     moved = place(rest + deltas) - neutral
@@ -206,7 +206,7 @@ def made(place: Place = Place(), remesh: object = another_mesh, keep: tuple[int,
     weight = model.lbs_weights[:, 2].astype(np.float64)
     if remesh is not None:
         points, triangles, carry = remesh(neutral, triangles)
-        carried = np.stack([carry(delta) for delta in moved])
+        carried = np.stack([carry(delta) for delta in moved]) if len(moved) else np.zeros((0, len(points), 3))
         weight = carry(weight[:, None])[:, 0]
     turn = np.eye(3) if place.turn is None else place.turn
     bone = JawBone(weight, place(model.neutral_joints()[2].astype(np.float64)), turn @ np.array([1.0, 0, 0]),

@@ -80,7 +80,7 @@ def _paired_names(names: tuple[str, ...]) -> list[tuple[int, int]]:
 
 def opposed_pairs(moves: Floats, weights: Floats) -> list[tuple[int, int]]:
     """Sliders of which one undoes the other, by their moves (K,P,3) with weights (P,)."""
-    flat = (moves * np.sqrt(weights)[:, None]).reshape(len(moves), -1)
+    flat = (moves * np.sqrt(weights)[:, None]).reshape(len(moves), 3 * len(weights))
     size = np.linalg.norm(flat, axis=1)
     cosine = flat @ flat.T / np.maximum(np.outer(size, size), 1e-30)
     return [(int(i), int(j)) for i, j in np.argwhere(cosine < _OPPOSED) if i < j]

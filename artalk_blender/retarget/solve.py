@@ -133,7 +133,8 @@ class _Rounds:
             if self.two and len(asked) > 2:
                 self.v = curvature(self.z) * np.float32(machine.smooth / _PENALTY)
             slope = self.z @ machine.hessian + strength[:, None].astype(np.float32) * (self.z @ machine.contact) - asked
-            self.u = slope / np.float32(-_PENALTY) - self.v
+            held = ((self.z <= machine.low) & (slope > 0.0)) | ((self.z >= machine.high) & (slope < 0.0))
+            self.u = np.where(held, slope / np.float32(-_PENALTY) - self.v, np.float32(0.0))
         self.x, self.wish = np.empty_like(asked), np.empty_like(asked)
         self.damp = (1.0 / (1.0 + strength[:, None] * machine.values)).astype(np.float32)
         self.base = asked / np.float32(_PENALTY)

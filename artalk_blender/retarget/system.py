@@ -86,11 +86,11 @@ class System:
         """Moves (..., points, 3) -> each block's rows (..., R), in millimetres of the source's size."""
         lead, count = moves.shape[:-2], self.stations
         mm = moves / self.size
-        samples = mm[..., : self.samples, :].reshape(*lead, -1)
+        samples = mm[..., : self.samples, :].reshape(*lead, 3 * self.samples)
         gap = (mm[..., self.samples : self.samples + count, :]
                - mm[..., self.samples + count : self.samples + 2 * count, :]) @ self.found.mouth.axes.T
         spread = (mm[..., -1, :] - mm[..., -2, :]) @ self.found.mouth.axes.T
-        shape = np.concatenate([gap.reshape(*lead, -1), spread * np.sqrt(max(count, 1))], -1)
+        shape = np.concatenate([gap.reshape(*lead, 3 * count), spread * np.sqrt(max(count, 1))], -1)
         return {**dict.fromkeys(REGIONS, samples), GAP: gap[..., 1], SHAPE: shape}
 
     def row_weights(self, block: str) -> Floats:
@@ -217,7 +217,7 @@ class System:
                     sliders, rest = _some(sliders, points), _some(rest, points)
                 result += amount * (x[:, :-1] @ sliders + rest)
             result -= angle * rows[-1]
-        return result.reshape(len(x), -1, 3)
+        return result.reshape(len(x), rows.shape[1] // 3, 3)
 
 
 def _parted(gap: Floats, slack: float) -> Floats:
@@ -228,4 +228,5 @@ def _parted(gap: Floats, slack: float) -> Floats:
 
 def _some(rows: Floats, points: Ints) -> Floats:
     """Of rows (...,3P) those of some points."""
-    return rows.reshape(*rows.shape[:-1], -1, 3)[..., points, :].reshape(*rows.shape[:-1], -1)
+    lead = rows.shape[:-1]
+    return rows.reshape(*lead, rows.shape[-1] // 3, 3)[..., points, :].reshape(*lead, 3 * len(points))

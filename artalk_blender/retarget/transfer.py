@@ -30,7 +30,7 @@ from .system import GAP, SHAPE, Reduced, System
 
 Floats = NDArray[np.float64]
 
-_CONTACT = (4.0, 96.0)  # open, and what is added as the lips close
+_CONTACT = (4.0, 60.0)  # open, and what is added as the lips close
 _CLOSING = 2.5  # mm of aperture, of the source's size, within which they count as closing
 _SHAPE = 1.0
 _L2 = 1e-6  # of what each slider does, H's diagonal, as all of these
@@ -39,7 +39,7 @@ _FLOOR = 1e-6  # of the largest
 _SMOOTH = 2e-4
 _PAIRS = 1e-5
 LIVE_ROUNDS = 60
-_JAW_ROUNDS = 5  # a turning jaw is linearised; so often before the last
+_JAW_ROUNDS = 8  # a turning jaw is linearised; so often before the last
 _GUESSED = 0.1  # how far guessed landmarks are trusted
 _FAR = 0.06  # of the distance between the eyes, from where the fit of the faces is told to be poor
 
