@@ -22,6 +22,7 @@ METHODS = (AUTO, NAMES, GEOMETRY)
 _RIGIFY = ("jaw_master", "lip.", "lips.", "brow.T.", "brow.B.", "lid.T.", "lid.B.", "cheek.B.", "cheek.T.", "chin",
            "nose.L", "nose.R", "nose_master")
 _RIGIFY_JAW = "jaw_master"
+_SHIPPED_EYES = 0.103  # metres between the eye controls of the rig that the shipped presets were made on
 _REACH = 0.12  # of the distance between the eyes or of the head's size: how far a control may be moved
 
 
@@ -130,8 +131,7 @@ def control_rows(target: Target, names: Sequence[str] = ()) -> list[Row]:
     bones = target.armature.data.bones
     if not names:
         names = [bone.name for bone in bones if bone.name.startswith(_RIGIFY)]
-    eyes = [bones[name].head_local for name in ("eye.L", "eye.R") if name in bones]
-    reach = (eyes[0] - eyes[1]).length if len(eyes) == 2 else _size(target)
+    reach = _eyes_apart(target) or _size(target)
     rows: list[Row] = []
     for name in names:
         bone = target.armature.pose.bones[name]
@@ -141,6 +141,23 @@ def control_rows(target: Target, names: Sequence[str] = ()) -> list[Row]:
             rows += [Row(name, SOLVED, AXIS, low=-_REACH * reach, high=_REACH * reach, path="location", index=index)
                      for index in range(3) if not bone.lock_location[index]]
     return rows
+
+
+def to_size(target: Target, table: Table) -> Table:
+    """A shipped table, whose controls move as far as befits a face as large as Rigify's human, for one of another size."""
+    factor = _eyes_apart(target) / _SHIPPED_EYES
+    if factor <= 0.0:
+        return table
+    return replace(table, rows=tuple(
+        replace(row, low=row.low * factor, high=row.high * factor)
+        if row.kind == AXIS and row.path == "location" else row for row in table.rows))
+
+
+def _eyes_apart(target: Target) -> float:
+    """Distance of the eye controls of a face rig at rest, in the armature's units; 0 where it has none."""
+    bones = target.armature.data.bones if target.armature is not None else {}
+    eyes = [bones[name].head_local for name in ("eye.L", "eye.R") if name in bones]
+    return float((eyes[0] - eyes[1]).length) if len(eyes) == 2 else 0.0
 
 
 def _size(target: Target) -> float:

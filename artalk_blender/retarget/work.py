@@ -36,7 +36,7 @@ from .faces import Pair, pair_of, preparing_transfer
 from .mapping import Table
 from .player import Retarget, Source, retarget_of_take, retargets
 from .rigs import find_preset, fitted, read_preset
-from .tables import AUTO, table_for
+from .tables import AUTO, table_for, to_size
 from .targets import Target, fingerprint, limits_of, override_meshes, target_of
 
 LANDMARKS_KEY = "artalk_landmarks"  # on the target's mesh: JSON, name -> (3,) in its own coordinates
@@ -116,6 +116,8 @@ def _table(target: Target, source: Source, method: str, folders: tuple[Path, ...
         if preset is not None and head_of(target.main) is None:
             table, notes = fitted(preset, {name: limits_of(blocks) for name, blocks in keys.items()},
                                   target.bone_names())
+            if not preset.fingerprint:
+                table = to_size(target, table)
             return table, [f"Mapped by the preset “{preset.name}”.", *notes]
     return table_for(target, source.face.names, method)
 
