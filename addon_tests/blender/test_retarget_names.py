@@ -104,6 +104,26 @@ def test_an_objects_own_animation_goes_on(source):
     assert face.animation_data.action == own and not len(face.animation_data.nla_tracks)
 
 
+def test_the_takes_panel_works_on_the_target_that_is_active(source, extension):
+    head, take = source
+    face = remeshed(keep=(17,))
+    put(take, "Face")
+    before = value_at(face, "jawOpen", 8)
+    bpy.context.view_layer.objects.active = face
+    settings = bpy.context.scene.artalk
+    settings.smooth = settings.clamp = False
+    settings.jaw_gain = 0.5
+    assert bpy.ops.artalk.retune_take() == {"FINISHED"}
+    assert value_at(face, "jawOpen", 8) == pytest.approx(0.5 * before, rel=1e-4)
+    assert value_at(head.mesh, "jawOpen", 8) == 0.0 and head.shape_keys.animation_data.action == take
+    with pytest.raises(RuntimeError, match="Only takes on a head"):
+        bpy.ops.artalk.simplify_take()
+    assert bpy.ops.artalk.push_take_to_nla() == {"FINISHED"}
+    assert value_at(face, "jawOpen", 8) == pytest.approx(0.5 * before, rel=1e-4)
+    assert bpy.ops.artalk.remove_take() == {"FINISHED"}
+    assert list(bpy.data.actions) == [take] and not len(face.data.shape_keys.animation_data.nla_tracks)
+
+
 def test_other_programs_files_go_out_of_a_target_and_into_a_head(source, extension, tmp_path):
     head, take = source
     bpy.context.scene.render.fps = 25

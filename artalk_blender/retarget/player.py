@@ -174,14 +174,19 @@ def _face_of(action: Any, stored: dict[str, Any]) -> FaceChannels:
 
 
 def retarget_take_on(thing: Any) -> Any:
-    """The take of a retarget that plays on an object or its shape keys or its armature, or None."""
+    """The take of a retarget that plays on an object, its shape keys or its armature, from the NLA too; or None."""
     if thing is None:
         return None
     owners = [thing, getattr(thing.data, "shape_keys", None) if thing.type == "MESH" else None, thing.parent]
     for owner in owners:
         data = getattr(owner, "animation_data", None)
-        if data is not None and retargets(data.action):
-            return data.action
+        if data is None:
+            continue
+        strips = [strip for track in reversed(data.nla_tracks) if not track.mute for strip in track.strips
+                  if not strip.mute]
+        for action in (data.action, *(strip.action for strip in strips)):
+            if retargets(action):
+                return action
     return None
 
 
