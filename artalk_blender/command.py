@@ -61,11 +61,15 @@ def _parser() -> argparse.ArgumentParser:
     talk.add_argument("--precision", choices=("fp32", "bf16", "fp16", "int8"), default="fp32")
     talk.add_argument("--python", metavar="FILE", default="", help="the engine's Python (Blender's own)")
 
-    retarget = commands.add_parser("retarget", help="a take onto another rig (not in this version)")
+    retarget = commands.add_parser("retarget", help="a head's take onto another character")
     retarget.add_argument("blend", metavar="FILE.blend", type=Path)
     retarget.add_argument("--take", metavar="NAME", required=True)
     retarget.add_argument("--target", metavar="OBJECT", required=True)
     retarget.add_argument("--out", metavar="FILE.blend", type=Path, required=True)
+    retarget.add_argument("--with", metavar="OBJECT", dest="others", action="append", default=[],
+                          help="another mesh that moves along; may be given again")
+    retarget.add_argument("--method", choices=("auto", "names", "geometry"), default="auto")
+    retarget.add_argument("--preset", metavar="FILE.json", type=Path, help="a rig preset; left out: found by the rig")
     return parser
 
 
@@ -92,7 +96,12 @@ def _talk(options: argparse.Namespace) -> None:
 
 
 def _retarget(options: argparse.Namespace) -> None:
-    raise ArtalkError("This version can't retarget yet.", "Use the keyed head.", "unsupported")
+    _need_blender()
+    from .retarget.command import retarget_file
+    from .steps import Steps
+
+    with Steps() as steps:
+        retarget_file(options, steps)
 
 
 def _need_blender() -> None:

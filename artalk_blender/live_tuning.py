@@ -20,9 +20,9 @@ from .animation.nla import playing_take
 from .animation.take_data import MOTION_KEY, TAKE_KEY, UNFINISHED, is_edited, settings_of
 from .animation.takes import retune
 from .errors import EngineError
-from .head.handle import find_head
 from .motion.process import ProcessSettings
 from .motion.timing import Keying
+from .retarget.player import find_player
 
 _DELAY = 0.1  # seconds that a slider rests
 _SHORT = 60 * 25 * 106 * 4  # bytes of raw motion: a minute
@@ -47,7 +47,7 @@ def update_of(name: str) -> Callable[[Any, Any], None]:
 
 
 def _take_to_tune() -> Any:
-    take = playing_take(find_head(bpy.context))
+    take = playing_take(find_player(bpy.context))
     if take is None or not bpy.context.scene.artalk.live or UNFINISHED in take[TAKE_KEY]:
         _moved.clear()
         return None
@@ -78,7 +78,7 @@ def apply_moved() -> None:
             problem = "The take was edited by hand: Apply to Take tunes a copy"
             return
         tuning, keying = settings_of(take)
-        retune(take, _with(tuning, names, scene), _with(keying, names, scene), find_head(bpy.context))
+        retune(take, _with(tuning, names, scene), _with(keying, names, scene), find_player(bpy.context))
     except EngineError as error:
         problem = str(error)
 
@@ -97,7 +97,7 @@ def show_settings(scene: bpy.types.Scene, *settings: ProcessSettings | Keying) -
 
 def show_playing() -> None:
     """Shows how the take of the head that is selected now is tuned."""
-    take = playing_take(find_head(bpy.context))
+    take = playing_take(find_player(bpy.context))
     if take is not None:
         with suppress(EngineError):
             show_settings(bpy.context.scene, *settings_of(take))

@@ -6,13 +6,28 @@ from __future__ import annotations
 from . import cli, language, live_tuning, preferences, properties
 from .animation import growing
 from .audio import reports
-from .ops import check, generate, head, motion_io, regenerate, speak, speech, style, takes
-from .ui import menus, panels
+from .ops import (
+    check,
+    generate,
+    head,
+    motion_io,
+    regenerate,
+    retarget,
+    retarget_io,
+    retarget_landmarks,
+    speak,
+    speech,
+    style,
+    takes,
+)
+from .retarget import properties as retarget_properties
+from .ui import menus, panels, retarget_panel
 from .worker import job
 
 MODULES = (
-    language, properties, live_tuning, preferences, growing, reports, job, head, speech, speak, style, generate,
-    regenerate, takes, check, motion_io, menus, panels, cli,
+    language, properties, retarget_properties, live_tuning, preferences, growing, reports, job, head, speech, speak,
+    style, generate, regenerate, takes, retarget, retarget_landmarks, check, motion_io, retarget_io, menus,
+    retarget_panel, panels, cli,
 )
 
 

@@ -26,6 +26,14 @@ class Layout:
     def split(self, factor=0.0):
         return Layout(self.texts)
 
+    def box(self):
+        return Layout(self.texts)
+
+    def template_list(self, kind, unique, data, name, active_data, active, rows=5):
+        assert hasattr(bpy.types, kind)
+        assert name in data.bl_rna.properties
+        assert active in active_data.bl_rna.properties
+
     def label(self, text="", icon="NONE", translate=True):
         icon_exists(icon)
         self.texts.append(text)
@@ -36,7 +44,7 @@ class Layout:
         self.texts.append(kind.name if text is None else text)
         return Properties(kind)
 
-    def prop(self, data, name, slider=False, text=None, toggle=False, icon="NONE", placeholder=""):
+    def prop(self, data, name, slider=False, text=None, toggle=False, icon="NONE", placeholder="", emboss=True):
         icon_exists(icon)
         assert name in data.bl_rna.properties
         self.texts.append(data.bl_rna.properties[name].name)

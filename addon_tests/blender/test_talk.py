@@ -210,10 +210,10 @@ def test_an_earlier_file_survives_a_failing_run(tmp_path, speech, head_file):
     assert out.read_bytes() == b"mine"
 
 
-def test_retarget_says_that_it_is_not_there(tmp_path, capfd):
+def test_retarget_wants_a_file_that_is_there(tmp_path, capfd):
     out = tmp_path / "b.blend"
     assert main(["retarget", "a.blend", "--take", "x", "--target", "y", "--out", str(out)]) == 2
-    assert "can't retarget yet" in capfd.readouterr().err
+    assert "There is no file “a.blend”" in capfd.readouterr().err and not out.exists()
 
 
 def test_the_command_line_is_a_process_too(tmp_path, speech):

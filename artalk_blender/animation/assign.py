@@ -8,23 +8,39 @@ and the values of what was not animated are noted.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import bpy
 
 from ..errors import ArtalkError
-from ..head.handle import Head
-from .fcurves import KEY, OBJECT, slot_of
+from .fcurves import slot_of
 
 Place = tuple[str, str, int]
 
 
-def owners(head: Head) -> tuple[tuple[str, Any], ...]:
+class Player(Protocol):
+    """Whatever plays takes: a head, or a target of the retargeting."""
+
+    @property
+    def owners(self) -> tuple[tuple[str, Any], ...]: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+def owners(head: Player) -> tuple[tuple[str, Any], ...]:
     """The data-blocks that a take animates, with the kind of their slot."""
-    return (KEY, head.shape_keys), (OBJECT, head.armature)
+    return head.owners
 
 
-def check_changeable(head: Head) -> None:
+def owner_of(head: Player, kind: str) -> Any:
+    """The data-block of that kind of slot; of takes on this and other players, which name their slots otherwise."""
+    known = dict(owners(head))
+    return known.get(kind) or next((owner for one, owner in known.items()
+                                    if one.partition(":")[0] == kind.partition(":")[0]), None)
+
+
+def check_changeable(head: Player) -> None:
     """Raises ArtalkError where another Action can't be put on the head."""
     for _, owner in owners(head):
         if owner.library is not None:
@@ -35,7 +51,7 @@ def check_changeable(head: Head) -> None:
                               "Leave tweak mode in the Nonlinear Animation editor (Tab).")
 
 
-def check_editable(head: Head) -> None:
+def check_editable(head: Player) -> None:
     """Raises ArtalkError where an Action can't be put on the head, or would not be seen there."""
     check_changeable(head)
     for _, owner in owners(head):
@@ -66,28 +82,32 @@ def playing(owner: Any) -> dict[str, str]:
     return {"action": data.action.name, "slot": data.action_slot.identifier if data.action_slot else ""}
 
 
-def values_now(head: Head, places: Iterable[Place]) -> dict[str, list[float]]:
-    """Values of the properties at these places, as {data path: numbers}."""
+def values_now(head: Player, places: Iterable[Place]) -> dict[str, list[float]]:
+    """Values of the properties at these places, as {data path: numbers}; custom ones are ours and aside."""
     result = {}
-    for kind, path in dict.fromkeys((kind, path) for kind, path, _ in places):
-        result[path] = _read(head, kind, path)
+    for kind, path in dict.fromkeys((kind, path) for kind, path, _ in places if not path.startswith("[")):
+        result[_noted_as(kind, path)] = _read(head, kind, path)
     return result
 
 
-def _read(head: Head, kind: str, path: str) -> list[float]:
-    value = dict(owners(head))[kind].path_resolve(path)
+def _noted_as(kind: str, path: str) -> str:
+    """The path; with its slot where a take has several of one kind."""
+    return f"{kind} {path}" if ":" in kind else path
+
+
+def _read(head: Player, kind: str, path: str) -> list[float]:
+    value = owner_of(head, kind).path_resolve(path)
     return [float(value)] if isinstance(value, (int, float)) else [float(number) for number in value]
 
 
-def put_values(head: Head, values: dict[str, list[float]], places: Iterable[Place]) -> None:
+def put_values(head: Player, values: dict[str, list[float]], places: Iterable[Place]) -> None:
     """Sets the properties at `places` back to the noted values; what no longer exists is passed over."""
-    by_kind = dict(owners(head))
     for kind, path in dict.fromkeys((kind, path) for kind, path, _ in places):
-        numbers = values.get(path)
+        numbers = values.get(_noted_as(kind, path))
         parent, _, name = path.rpartition(".")
         try:
-            thing = by_kind[kind].path_resolve(parent)
-            if numbers is not None:
+            thing = owner_of(head, kind).path_resolve(parent) if parent else None
+            if numbers is not None and thing is not None:
                 setattr(thing, name, numbers[0] if len(numbers) == 1 else numbers)
         except ValueError:
             continue

@@ -24,7 +24,7 @@ _BEZIER = 2  # Blender's number for the interpolation
 _FREE, _AUTO_CLAMPED = 0, 4  # and for the handles
 _STILL = 1e-9
 
-KEY, OBJECT = "KEY", "OBJECT"  # the two slots of a take: the face and the bones
+KEY, OBJECT = "KEY", "OBJECT"  # the two slots of a take: the face and the bones; “KEY:name” where there are more
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,10 @@ def dense_curve(curve: Any, frames: NDArray[np.float64]) -> Dense:
 
 
 def slot_of(action: Any, kind: str) -> Any:
-    """The action's slot for shape keys (KEY) or for the armature (OBJECT), or None."""
-    return next((slot for slot in action.slots if slot.target_id_type == kind), None)
+    """The action's slot for shape keys (KEY) or for the armature (OBJECT), or the one that is named, or None."""
+    kind, _, name = kind.partition(":")
+    return next((slot for slot in action.slots
+                 if slot.target_id_type == kind and name in ("", slot.name_display)), None)
 
 
 def find_curve(action: Any, place: tuple[str, str, int]) -> Any:

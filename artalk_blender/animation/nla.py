@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ArtalkError
-from ..head.handle import Head
 from . import assign
 from .fcurves import slot_of
 from .take_data import check_take, is_take, note, noted
@@ -15,7 +14,7 @@ _SHORT = 1e-4  # the smallest scale of a strip
 _TRACKS = "tracks"  # noted on the take: names of the NLA tracks that we made for the take
 
 
-def push_take(action: Any, head: Head) -> list[Any]:
+def push_take(action: Any, head: assign.Player) -> list[Any]:
     """Moves a take that plays on the head down into new NLA tracks, at its own time; returns the strips.
 
     Raises ArtalkError where the head does not play the take, or can't be changed.
@@ -25,7 +24,7 @@ def push_take(action: Any, head: Head) -> list[Any]:
     owners = [(kind, owner) for kind, owner in assign.owners(head)
               if owner.animation_data is not None and owner.animation_data.action == action]
     if not owners:
-        raise ArtalkError(f"“{head.armature.name}” does not play the take “{action.name}”.", "Use the take first.")
+        raise ArtalkError(f"“{head.name}” does not play the take “{action.name}”.", "Use the take first.")
     strips, names = [], noted(action, _TRACKS, [])
     for kind, owner in owners:
         data = owner.animation_data
@@ -92,18 +91,18 @@ def _leading(ends: list[tuple[str, float]], frames: float) -> list[tuple[str, fl
     return ends[::-1] if frames > 0.0 else ends
 
 
-def playing_take(head: Head | None) -> Any:
+def playing_take(head: assign.Player | None) -> Any:
     """The take that plays on a head, as its Action or from the NLA, or None."""
     if head is None:
         return None
-    for owner in (head.shape_keys, head.armature):
+    for _, owner in assign.owners(head):
         action = owner.animation_data.action if owner.animation_data is not None else None
         if is_take(action):
             return action
     return pushed_take(head)
 
 
-def pushed_take(head: Head) -> Any:
+def pushed_take(head: assign.Player) -> Any:
     """The take that plays on the head from the topmost NLA track that is not muted, or None."""
     for _, owner in assign.owners(head):
         for track in reversed(owner.animation_data.nla_tracks if owner.animation_data is not None else ()):

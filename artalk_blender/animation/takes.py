@@ -28,9 +28,10 @@ from ..motion.process import ProcessSettings, process_motion
 from ..motion.regions import FaceChannels
 from ..motion.resample import to_whole_frames
 from ..motion.timing import WHOLE, Keying, TimeMap
+from ..retarget.player import Retarget, retarget_of_take, retargets
 from . import assign
 from .channels import channels_of
-from .fcurves import KEY, OBJECT, Channel, remove_curves, slot_of, write_channels
+from .fcurves import Channel, remove_curves, slot_of, write_channels
 from .keyed_gains import keyed_gains
 from .mouth import mouth_of
 from .nla import remove_strips, shift_strips
@@ -61,7 +62,7 @@ from .take_data import (
 Floats = NDArray[np.float32]
 
 
-def new_take(head: Head, raw: NDArray[np.floating], start_frame: float, scene_fps: float,
+def new_take(head: Head | Retarget, raw: NDArray[np.floating], start_frame: float, scene_fps: float,
              provenance: Provenance, settings: ProcessSettings | None = None, keying: Keying | None = None,
              loudness: NDArray[np.floating] | None = None, times: TimeMap | None = None) -> Any:
     """A new Action with the keys of raw motion (T,106), assigned to the head; the first frame is at `start_frame`.
@@ -77,12 +78,13 @@ def new_take(head: Head, raw: NDArray[np.floating], start_frame: float, scene_fp
     frames, channels = _keys(head, raw, loud, times, scene_fps, settings, keying)
     action = bpy.data.actions.new(f"ARTalk {provenance.audio_name or 'take'}")
     action.use_fake_user = True
-    action.slots.new(id_type=KEY, name=head.shape_keys.name)
-    action.slots.new(id_type=OBJECT, name=head.armature.name)
+    for kind, owner in assign.owners(head):
+        id_type, _, name = kind.partition(":")
+        action.slots.new(id_type=id_type, name=name or owner.name)
     action[TAKE_KEY] = {
         **provenance.as_dict(),
         "id": uuid.uuid4().hex,
-        "head": head.armature.name,
+        "head": head.name,
         "start_frame": float(start_frame),
         "scene_fps": float(scene_fps),
         "motion_fps": MOTION_FPS,
@@ -90,6 +92,8 @@ def new_take(head: Head, raw: NDArray[np.floating], start_frame: float, scene_fp
         "version": __version__,
         "blender": compat.VERSION_TEXT,
     }
+    if isinstance(head, Retarget):
+        head.remember(action)
     action[MOTION_KEY] = raw.astype("<f4").tobytes()
     if loud is not None:
         action[LOUDNESS_KEY] = loud.astype("<f4").tobytes()
@@ -111,12 +115,14 @@ def keyed_motion(raw: Floats, loudness: Floats | None, times: TimeMap, scene_fps
     return times.frames_at(np.arange(len(motion)) / MOTION_FPS), motion
 
 
-def _keys(head: Head, raw: Floats, loudness: Floats | None, times: TimeMap, scene_fps: float,
+def _keys(head: Head | Retarget, raw: Floats, loudness: Floats | None, times: TimeMap, scene_fps: float,
           settings: ProcessSettings, keying: Keying) -> tuple[NDArray[np.float64], list[Channel]]:
     """Scene frames and channels that raw motion becomes under these settings."""
-    mouth = mouth_of(head) if keying.mode == WHOLE else None
+    mouth = mouth_of(head) if keying.mode == WHOLE and isinstance(head, Head) else None
     frames, motion = keyed_motion(raw, loudness, times, scene_fps, settings, keying, head.face_channels(), mouth,
                                   keyed_gains(bpy.context.scene, times, len(raw)))
+    if isinstance(head, Retarget):
+        return frames, head.channels(motion)
     return frames, channels_of(head, motion, keying)
 
 
@@ -126,11 +132,13 @@ def _write(action: Any, channels: list[Channel], frames: NDArray[np.float64]) ->
     note_curves(action, [channel.place for channel in channels])
 
 
-def head_of_take(action: Any) -> Head:
-    """The head that a take plays on, or else belongs to by name, or the only one there is.
+def head_of_take(action: Any) -> Head | Retarget:
+    """The head that a take plays on, or else belongs to by name, or the only one there is; or its target.
 
-    Raises ArtalkError where no head can be told.
+    Raises ArtalkError where none can be told.
     """
+    if retargets(action):
+        return retarget_of_take(action)
     users = assign.users_of(action) + [owner for owner, _, _ in assign.strips_of(action)]
     heads = [head for head in map(head_of, bpy.data.objects) if head is not None]
     for head in heads:
@@ -145,7 +153,7 @@ def head_of_take(action: Any) -> Head:
 
 # -- changing a take ---------------------------------------------------------------------------------------------------
 
-def play_take(action: Any, head: Head) -> None:
+def play_take(action: Any, head: Head | Retarget) -> None:
     """Assigns a take to a head and notes on the take what played there before."""
     assign.check_editable(head)
     if action.library is not None:
@@ -166,11 +174,14 @@ def play_take(action: Any, head: Head) -> None:
         if earlier is not None:
             assign.put_values(head, values, set(curves_of(earlier)) - set(places))
     for kind, owner in assign.owners(head):
+        layered = head.put_body_under(owner, action) if isinstance(head, Retarget) else ""
         kept = assign.play(owner, action, slot_of(action, kind))
         if kept:
             before["playing"][kind]["kept"] = True
+        if layered:
+            before["playing"][kind]["layered"] = layered
     note(action, BEFORE, before)
-    action[TAKE_KEY]["head"] = head.armature.name
+    action[TAKE_KEY]["head"] = head.name
 
 
 def _reference(owner: Any) -> dict[str, Any]:
@@ -182,7 +193,8 @@ def _reference(owner: Any) -> dict[str, Any]:
     return reference
 
 
-def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None, head: Head | None = None) -> Any:
+def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None,
+           head: Head | Retarget | None = None) -> Any:
     """Makes a take's keys again from its raw motion, with other settings and without the model.
 
     Returns the Action that has them: the same one, whose curves of ours are rewritten, or, where those were edited
@@ -206,6 +218,8 @@ def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None,
     values = before_of(result).get("values", {})
     values = {**assign.values_now(head, new - set(old)), **values}
     _write(result, channels, frames)
+    if isinstance(head, Retarget):
+        head.remember(result)
     if SIMPLIFIED in stored:
         _simplify(result, head, Bound(**stored[SIMPLIFIED]))
     result[TAKE_KEY]["settings"] = {**stored.get("settings", {}), **settings.as_dict()}
@@ -232,7 +246,7 @@ def _offset_ms(stored: dict[str, Any]) -> float:
         return 0.0
 
 
-def _refresh(head: Head) -> None:
+def _refresh(head: Head | Retarget) -> None:
     """Blender shows new keys only once it is told that they are new."""
     for _, owner in assign.owners(head):
         owner.animation_data.action.update_tag()
@@ -247,6 +261,8 @@ def simplify_take(action: Any, bound: Bound | None = None, head: Head | None = N
     """
     check_take(action)
     head, bound = head or head_of_take(action), bound or Bound()
+    if not isinstance(head, Head):
+        raise ArtalkError("Only takes on a head can be simplified.", "Simplify the head's take, then retarget it.")
     assign.check_editable(head)
     result = action
     if action.library is not None or is_edited(action):
@@ -270,7 +286,7 @@ def _simplify(action: Any, head: Head, bound: Bound) -> Simplification:
     return found
 
 
-def _plays(action: Any, head: Head) -> bool:
+def _plays(action: Any, head: Head | Retarget) -> bool:
     return any(owner.animation_data and owner.animation_data.action == action for _, owner in assign.owners(head))
 
 
@@ -303,8 +319,9 @@ def remove_take(action: Any) -> None:
     before, places = before_of(action), curves_of(action)
     users = assign.users_of(action)
     layered = {owner for owner, _, _ in assign.strips_of(action)}
-    heads = {head.armature.name: head for head in map(head_of, bpy.data.objects) if head is not None}
-    concerned = [head for head in heads.values()
+    players: list[Head | Retarget] = [retarget_of_take(action)] if retargets(action) else list(
+        {head.armature.name: head for head in map(head_of, bpy.data.objects) if head is not None}.values())
+    concerned = [head for head in players
                  if any(owner in users or owner in layered for _, owner in assign.owners(head))]
     for head in concerned:
         assign.check_changeable(head)
@@ -317,7 +334,7 @@ def remove_take(action: Any) -> None:
     bpy.data.actions.remove(action)
 
 
-def _restore(head: Head, action: Any, before: dict[str, Any], places: list[Place]) -> None:
+def _restore(head: Head | Retarget, action: Any, before: dict[str, Any], places: list[Place]) -> None:
     """Puts back on a head what played there before the take, or before all takes."""
     assign.put_values(head, before.get("values", {}), places)
     for kind, owner in assign.owners(head):
@@ -329,10 +346,14 @@ def _restore(head: Head, action: Any, before: dict[str, Any], places: list[Place
             reference = before.get("original", {}).get(kind, {})
             found = _referred(reference, action)
         assign.play(owner, found, assign.slot_named(found, reference.get("slot", ""), kind) if found else None)
+        if isinstance(head, Retarget) and reference.get("layered") and not is_take(found):
+            head.take_body_up(owner, reference["layered"])
         if found is not None and reference.get("kept"):
             found.use_fake_user = False
     for _, owner in assign.owners(head):
         owner.update_tag()
+    if isinstance(head, Retarget):
+        head.forget(action)
 
 
 def _referred(reference: dict[str, Any], action: Any) -> Any:

@@ -28,6 +28,15 @@ class Head:
         return self.mesh.data.shape_keys
 
     @property
+    def owners(self) -> tuple[tuple[str, Any], ...]:
+        """The data-blocks that a take animates, with the kind of their slot (animation/fcurves.py)."""
+        return ("KEY", self.shape_keys), ("OBJECT", self.armature)
+
+    @property
+    def name(self) -> str:
+        return str(self.armature.name)
+
+    @property
     def expression_keys(self) -> list[str]:
         """Names of the 100 expression shape keys, in channel order."""
         return list(self.armature[HEAD_KEY]["expression_keys"])

@@ -27,6 +27,7 @@ from ..language import said
 from ..live_tuning import show_settings
 from ..motion.process import ProcessSettings
 from ..properties import keying, process_settings
+from ..retarget.player import Retarget, find_player, retarget_of_take, retargets
 
 
 class _TakeOperator:
@@ -46,7 +47,7 @@ class _TakeOperator:
         return not reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        head = find_head(context)
+        head = find_player(context)
         try:
             action = bpy.data.actions.get(self.take) if self.take else playing_take(head)
             if action is None:
@@ -58,7 +59,7 @@ class _TakeOperator:
             return {"CANCELLED"}
         return {"FINISHED"}
 
-    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+    def run(self, context: bpy.types.Context, action: Any, head: Head | Retarget | None) -> None:
         raise NotImplementedError
 
     def say_where(self, action: Any, result: Any, done: str) -> None:
@@ -83,7 +84,7 @@ class ARTALK_OT_retune_take(_TakeOperator, bpy.types.Operator):
     bl_idname = "artalk.retune_take"
     bl_label = "Apply to Take"
 
-    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+    def run(self, context: bpy.types.Context, action: Any, head: Head | Retarget | None) -> None:
         settings, keys = process_settings(context.scene), keying(context.scene)
         self.say_where(action, retune(action, settings, keys, _owner(action, head)), "Tuned")
 
@@ -94,7 +95,7 @@ class ARTALK_OT_reset_tuning(_TakeOperator, bpy.types.Operator):
     bl_idname = "artalk.reset_tuning"
     bl_label = "Reset Tuning"
 
-    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+    def run(self, context: bpy.types.Context, action: Any, head: Head | Retarget | None) -> None:
         result = retune(action, ProcessSettings(), None, _owner(action, head))
         show_settings(context.scene, ProcessSettings())
         self.say_where(action, result, "Reset")
@@ -114,7 +115,7 @@ class ARTALK_OT_simplify_take(_TakeOperator, bpy.types.Operator):
         name="Degrees", default=0.1, min=0.001, max=10.0, precision=3, description="How far head and jaw may be off",
     )
 
-    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+    def run(self, context: bpy.types.Context, action: Any, head: Head | Retarget | None) -> None:
         bound = Bound(self.millimetres, self.degrees)
         result, found = simplify_take(action, bound, _owner(action, head))
         self.say_where(action, result, f"{found.keys_after} of {found.keys_before} keys are left, at most "
@@ -127,9 +128,13 @@ class ARTALK_OT_use_take(_TakeOperator, bpy.types.Operator):
     bl_idname = "artalk.use_take"
     bl_label = "Use Take"
 
-    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+    def run(self, context: bpy.types.Context, action: Any, head: Head | Retarget | None) -> None:
         if not is_take(action):
             raise ArtalkError(f"“{action.name}” is no take of ARTalk.", "Choose one that Generate Motion made.")
+        if retargets(action):
+            head = retarget_of_take(action)
+        elif isinstance(head, Retarget):
+            head = find_head(context)
         if head is None:
             raise ArtalkError("There is no head to play the take.", "Select one.")
         settings = settings_of(action)
@@ -143,7 +148,7 @@ class ARTALK_OT_duplicate_take(_TakeOperator, bpy.types.Operator):
     bl_idname = "artalk.duplicate_take"
     bl_label = "Duplicate Take"
 
-    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+    def run(self, context: bpy.types.Context, action: Any, head: Head | Retarget | None) -> None:
         self.report({"INFO"}, said(f"Made “{duplicate_take(action).name}”."))
 
 
@@ -156,7 +161,7 @@ class ARTALK_OT_rename_take(_TakeOperator, bpy.types.Operator):
     name: bpy.props.StringProperty(name="Name", description="The new name")
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        action = bpy.data.actions.get(self.take) or playing_take(find_head(context))
+        action = bpy.data.actions.get(self.take) or playing_take(find_player(context))
         self.name = action.name if action is not None else ""
         return context.window_manager.invoke_props_dialog(self)
 
@@ -164,7 +169,7 @@ class ARTALK_OT_rename_take(_TakeOperator, bpy.types.Operator):
         self.layout.activate_init = True  # so that one can type at once
         self.layout.prop(self, "name")
 
-    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+    def run(self, context: bpy.types.Context, action: Any, head: Head | Retarget | None) -> None:
         rename_take(action, self.name)
 
 
@@ -174,7 +179,7 @@ class ARTALK_OT_remove_take(_TakeOperator, bpy.types.Operator):
     bl_idname = "artalk.remove_take"
     bl_label = "Remove Take"
 
-    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+    def run(self, context: bpy.types.Context, action: Any, head: Head | Retarget | None) -> None:
         name = action.name
         remove_take(action)
         self.report({"INFO"}, said(f"Removed “{name}”."))
@@ -186,7 +191,7 @@ class ARTALK_OT_push_take_to_nla(_TakeOperator, bpy.types.Operator):
     bl_idname = "artalk.push_take_to_nla"
     bl_label = "Push Take to NLA"
 
-    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+    def run(self, context: bpy.types.Context, action: Any, head: Head | Retarget | None) -> None:
         if head is None:
             raise ArtalkError("There is no head that plays the take.", "Select one.")
         push_take(action, head)
@@ -198,11 +203,11 @@ class ARTALK_OT_follow_strip(_TakeOperator, bpy.types.Operator):
     bl_idname = "artalk.follow_strip"
     bl_label = "Follow Strip"
 
-    def run(self, context: bpy.types.Context, action: Any, head: Head | None) -> None:
+    def run(self, context: bpy.types.Context, action: Any, head: Head | Retarget | None) -> None:
         follow_strip(action, compat.sequencer_scene(context))
 
 
-def _owner(action: Any, head: Head | None) -> Head | None:
+def _owner(action: Any, head: Head | Retarget | None) -> Head | Retarget | None:
     """The head to tune a take on: the selected one if it plays it; else the take finds its own."""
     return head if playing_take(head) == action else None
 

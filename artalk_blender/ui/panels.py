@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from . import check_panel, sections
+from . import check_panel, retarget_panel, sections
 
 Draw = Callable[[Any, Any], None]
 _SPACES = (("", "VIEW_3D"), ("sequencer_", "SEQUENCE_EDITOR"))
@@ -25,10 +25,12 @@ _PANELS: tuple[tuple[str, str, Draw, bool], ...] = (
     ("takes", "Takes", sections.draw_takes, False),
     ("range", "Regenerate Range", sections.draw_range, True),
     ("tune", "Tune", sections.draw_tune, True),
+    ("retarget", "Retarget", retarget_panel.draw_retarget, True),
+    ("retarget_table", "Mapping Table", retarget_panel.draw_table, True),
     ("check", "Lip-Sync Check", check_panel.draw_lip_check, True),
     ("help", "Help", sections.draw_help, True),
 )
-_PARENTS = {"identity": "head", "speak": "speech", "range": "takes"}
+_PARENTS = {"identity": "head", "speak": "speech", "range": "takes", "retarget_table": "retarget"}
 
 
 def _panel(prefix: str, space: str, name: str, label: str, show: Draw, closed: bool) -> type:

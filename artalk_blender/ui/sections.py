@@ -29,6 +29,7 @@ from ..ops.regenerate import ARTALK_OT_regenerate_range, range_reason
 from ..ops.regenerate import disabled_reason as regenerate_reason
 from ..ops.speech import ARTALK_OT_copy_report, ARTALK_OT_open_speech, ARTALK_OT_stop_job
 from ..ops.style import ARTALK_OT_capture_style
+from ..retarget.player import find_player
 from ..styles import DEFAULT, FILE
 from ..worker.job import running_job
 
@@ -157,7 +158,7 @@ def draw_style(layout: Any, context: Any) -> None:
 
 def draw_takes(layout: Any, context: Any) -> None:
     """All takes of the file; the one that plays is marked."""
-    playing = playing_take(find_head(context))
+    playing = playing_take(find_player(context))
     reason = take_ops.take_reason(context)
     if reason:
         wrapped(layout, reason)
@@ -207,7 +208,7 @@ def draw_range(layout: Any, context: Any) -> None:
 def draw_tune(layout: Any, context: Any) -> None:
     """How takes are tuned and keyed: the next one, and the one that plays."""
     settings = context.scene.artalk
-    take = playing_take(find_head(context))
+    take = playing_take(find_player(context))
     row = layout.row(align=True)
     row.prop(settings, "live", toggle=True, icon="RESTRICT_VIEW_OFF" if settings.live else "RESTRICT_VIEW_ON")
     row.operator(take_ops.ARTALK_OT_retune_take.bl_idname, text="Apply", icon="CHECKMARK")

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A motion on other heads by geometry: known sliders, the head itself, other meshes and proportions, poor rigs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from real_motion import default_head
+from retarget_measures import measure, pseudo_inverse, speech_motion
+from retarget_targets import ELSEWHERE, Made, Place, made, source_face, without
+
+from artalk_blender.errors import ArtalkError
+from artalk_blender.retarget.face import Options, TargetFace
+from artalk_blender.retarget.features import times
+from artalk_blender.retarget.system import GAP
+from artalk_blender.retarget.transfer import LIVE_ROUNDS, Transfer, prepare, preparing
+from artalk_blender.runner import Runner, Stopped
+
+NO_PRIORS = Options(l1=0.0, l2=0.0, smoothness=0.0, symmetry=0.0, opposing=0.0)
+
+
+@cache
+def itself() -> tuple[Made, Transfer]:
+    """The default head in its own mesh, with a jaw bone and the jaw's correctives as sliders."""
+    head = made(Place(), remesh=None, jaw=True)
+    bend = default_head().posedirs[:, :, 9:18].astype(np.float64).transpose(2, 0, 1)
+    bend = bend[np.abs(bend).max((1, 2)) > 0.0]
+    face = head.face
+    face = replace(face, names=(*face.names, *(f"bend {k}" for k in range(len(bend)))),
+                   deltas=np.concatenate([face.deltas, bend]).astype(np.float32),
+                   limits=np.concatenate([face.limits, np.tile([-2.0, 2.0], (len(bend), 1))]))
+    return replace(head, face=face), prepare(source_face(), face)
+
+
+@cache
+def elsewhere() -> tuple[Made, Transfer]:
+    head = made(ELSEWHERE)
+    return head, prepare(source_face(), head.face)
+
+
+def test_known_sliders_are_found_again() -> None:
+    face = itself()[0].face
+    keys = np.array([index for index, name in enumerate(face.names)
+                     if not name.startswith(("eyeLook", "tongue", "bend")) and name not in ("mouthRight", "jawRight")])
+    random = np.random.default_rng(0)
+    known = random.uniform(0.0, 0.9, (60, len(keys))) * (random.random((60, len(keys))) < 0.3)
+    names = [face.names[key] for key in keys]
+    known[:, names.index("jawOpen")] += 0.1  # and never closed further than it is open
+    known[:, names.index("mouthClose")] = np.minimum(known[:, names.index("mouthClose")],
+                                                     0.8 * known[:, names.index("jawOpen")])
+    motion = np.zeros((60, 106), np.float32)
+    motion[:, keys] = known
+    only = replace(face, jaw=None, names=tuple(names), deltas=face.deltas[keys], limits=face.limits[keys])
+    transfer = prepare(source_face(), only, options=NO_PRIORS)
+    assert np.abs(transfer.solve(motion).weights - known).max() < 1e-3
+
+
+def test_a_head_onto_itself() -> None:
+    _, transfer = itself()
+    motion = speech_motion()
+    solved = transfer.with_options(Options(contact=0.0)).solve(motion)
+    assert solved.error_mm.mean() < 0.05 and solved.error_mm.max() < 0.1
+    assert solved.jaw is not None and np.abs(solved.jaw - motion[:, 103]).max() < 0.02
+    # with contact it keeps what the source's lips do, except that they do not cross where the source's do
+    crossing = times(motion, transfer.system._field_rows[GAP])[0].min(1) < -0.02
+    kept = transfer.solve(motion).error_mm[~crossing]
+    assert 0 < crossing.sum() < 0.3 * len(motion) and kept.mean() < 0.15
+
+
+@pytest.mark.parametrize("kind", ["clicked", "guessed"])
+def test_onto_another_head(kind: str) -> None:
+    head, transfer = elsewhere()
+    if kind == "guessed":
+        head = made(ELSEWHERE, marks=False)
+        transfer = prepare(source_face(), head.face)
+        assert "guessed" in transfer.notes[0]
+    motion = speech_motion()
+    solved = transfer.solve(motion)
+    found = measure(head, ELSEWHERE, motion, solved.weights)
+    assert found.correlation > 0.98 and found.closure < 0.5 and found.jerk < 1.2 and found.error < 1.0, found
+    plain = measure(head, ELSEWHERE, motion, pseudo_inverse(transfer, motion))
+    assert plain.error > found.error
+    assert (solved.weights >= 0.0).all() and (solved.weights <= 1.0).all() and not solved.missing
+    assert solved.weights.dtype == np.float32 and solved.error_mm.shape == (len(motion),) and solved.jaw is None
+
+
+def test_reduced_right_hand_sides_are_those_of_the_vertices() -> None:
+    system, motion = elsewhere()[1].system, speech_motion()[::10]
+    rows = system.rows(system.wishes(motion))
+    reduced = system.reduce(motion)
+    for block, right in reduced.right.items():
+        assert np.allclose(right, rows[block] @ system.project[block], rtol=1e-4, atol=1e-3), block
+    assert np.allclose(reduced.gap, np.maximum(rows[GAP] + system.own_gap, 0.0), atol=1e-3)
+
+
+def test_a_turned_jaw_is_exact() -> None:
+    head, transfer = itself()
+    system, random = transfer.system, np.random.default_rng(0)
+    x = np.concatenate([random.uniform(0.0, 0.4, (5, system.columns - 1)), random.uniform(0.0, 0.3, (5, 1))], 1)
+    jaw, rows = head.face.jaw, transfer.found.samples.vertices
+    moved = head.face.neutral[rows] + np.einsum("tk,kvx->tvx", x[:, :-1], head.face.deltas[:, rows].astype(np.float64))
+    for frame, angle in enumerate(x[:, -1]):
+        turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+        arm = moved[frame] - jaw.joint
+        expected = moved[frame] + jaw.weight[rows, None] * (arm @ turn.T - arm) - head.face.neutral[rows]
+        assert np.abs(system.reached(x[frame : frame + 1])[0] - 1e3 * expected).max() < 1e-3
+    linear, beyond = x @ system.columns_rows[GAP], system.beyond(x, GAP)
+    assert np.allclose(beyond @ system.project[GAP], system.beyond_on_columns(x, GAP))
+    assert np.abs(beyond).max() > 0.05 * np.abs(linear).max()
+
+
+def test_what_a_target_cannot_do_is_named() -> None:
+    face = without(made(Place(), remesh=None).face, "cheekPuff")
+    transfer = prepare(source_face(), face)
+    assert transfer.missing == ["No cheek puff on this rig."]
+    motion = np.zeros((20, 106), np.float32)
+    motion[:, source_face().names.index("cheekPuff")] = np.linspace(0.0, 1.0, 20)
+    solved = transfer.solve(motion)
+    assert solved.missing == transfer.missing and solved.by_channel["cheekPuff"] > 0.2
+    quiet = transfer.solve(np.zeros((3, 106), np.float32))
+    assert not quiet.missing and not quiet.by_channel and quiet.error_mm.max() < 1e-3
+
+
+def test_a_jaw_bone_alone_opens_and_closes() -> None:
+    face = made(ELSEWHERE, jaw=True, keep=()).face
+    transfer = prepare(source_face(), face)
+    motion = speech_motion()
+    jaw = transfer.solve(motion).jaw
+    gap = transfer.reduce(motion).gap.mean(1)
+    assert jaw is not None and np.corrcoef(jaw, gap)[0, 1] > 0.98 and jaw.max() > 0.05
+    assert any("No mouth pucker" in sentence for sentence in transfer.missing)
+
+
+def test_vowels_alone_still_close() -> None:
+    head = made(ELSEWHERE)
+    names = head.face.names
+    mixes = {"Fcl_MTH_A": {"jawOpen": 0.8}, "Fcl_MTH_I": {"mouthStretchLeft": 0.7, "mouthStretchRight": 0.7},
+             "Fcl_MTH_U": {"mouthPucker": 0.8, "jawOpen": 0.15}, "Fcl_MTH_O": {"jawOpen": 0.55, "mouthFunnel": 0.7}}
+    mix = np.zeros((len(mixes), len(names)))
+    for row, parts in enumerate(mixes.values()):
+        for name, value in parts.items():
+            mix[row, names.index(name)] = value
+    face = replace(head.face, names=tuple(mixes), limits=np.tile([0.0, 1.0], (len(mixes), 1)),
+                   deltas=np.tensordot(mix, head.face.deltas, 1).astype(np.float32))
+    vowels = replace(head, face=face, measured_deltas=np.tensordot(mix, head.measured_deltas, 1))
+    found = measure(vowels, ELSEWHERE, speech_motion(), prepare(source_face(), face).solve(speech_motion()).weights)
+    assert found.correlation > 0.98 and found.closure < 0.5 and found.jerk < 1.2, found
+
+
+def test_tongue_and_gaze_are_left_alone() -> None:
+    solved = elsewhere()[1].solve(speech_motion())
+    names = elsewhere()[0].face.names
+    for index, name in enumerate(names):
+        if name.startswith(("eyeLook", "tongue")):
+            assert not solved.weights[:, index].any(), name
+
+
+def test_other_strengths_without_preparing_again() -> None:
+    _, transfer = elsewhere()
+    reduced = transfer.reduce(speech_motion())
+    start = transfer.weights(reduced)
+    stronger = transfer.with_options(Options(smoothness=20.0))
+    assert stronger.system is transfer.system
+    full, live = stronger.weights(reduced), stronger.weights(reduced, start, LIVE_ROUNDS)
+    shown = transfer.system.shown
+    away = transfer.system.reached(live, shown) - transfer.system.reached(full, shown)
+    assert np.linalg.norm(away, axis=2).max() < 0.15  # mm, while the slider moves
+    assert np.abs(np.diff(full, 3, axis=0)).mean() < 0.9 * np.abs(np.diff(start, 3, axis=0)).mean()
+    loose = transfer.with_options(Options(contact=0.0, lip_shape=0.0)).weights(reduced)
+    closed = reduced.gap.max(1) < 0.05
+    gap = [np.abs(x @ transfer.system.columns_rows[GAP])[closed].max() for x in (start, loose)]
+    assert gap[0] < 0.5 * gap[1]
+
+
+def test_twice_the_same_slider_and_faces_turned_inside_out() -> None:
+    head, face = elsewhere()[0], elsewhere()[0].face
+    twice = replace(face, names=(*face.names, *(f"{name}.001" for name in face.names)),
+                    triangles=face.triangles[:, ::-1], deltas=np.concatenate([face.deltas] * 2),
+                    limits=np.concatenate([face.limits] * 2))
+    other = prepare(source_face(), twice)
+    assert any("inwards" in note for note in other.notes)
+    weights = other.solve(speech_motion()).weights
+    joined = weights[:, :52] + weights[:, 52:]
+    double = replace(head, face=replace(face, limits=face.limits * 2))
+    assert measure(double, ELSEWHERE, speech_motion(), joined).closure < 0.5
+
+
+@pytest.mark.parametrize(("spoil", "says"), [
+    (lambda face: replace(face, names=(), deltas=face.deltas[:0], limits=face.limits[:0]), "no shape keys and no jaw"),
+    (lambda face: replace(face, deltas=0 * face.deltas), "moves anything"),
+    (lambda face: replace(face, neutral=face.neutral * np.nan), "no numbers"),
+    (lambda face: replace(face, triangles=face.triangles[:0]), "no faces"),
+    (lambda face: replace(face, limits=face.limits[:, ::-1]), "above its largest"),
+    (lambda face: replace(face, deltas=face.deltas[:1], names=face.names[:1], limits=face.limits[:1], landmarks={}),
+     "could not be told"),
+])  # fmt: skip
+def test_targets_that_cannot_be_get_a_sentence(spoil, says: str) -> None:
+    face: TargetFace = spoil(made(Place(), remesh=None).face)
+    with pytest.raises(ArtalkError, match=says) as caught:
+        prepare(source_face(), face)
+    assert caught.value.remedy
+
+
+def test_a_target_whose_mouth_nothing_opens_says_so() -> None:
+    transfer = prepare(source_face(), made(ELSEWHERE, keep=(0, 7, 43)).face)
+    assert any("contact" in note for note in transfer.notes)
+    assert np.isfinite(transfer.solve(speech_motion()).weights).all()
+
+
+def run_out(runner: Runner) -> None:
+    while not runner.advance(0.01):
+        pass
+
+
+def test_preparing_can_be_stopped() -> None:
+    shares: list[float] = []
+    runner = Runner(preparing(source_face(), elsewhere()[0].face, progress=lambda share, what: shares.append(share)))
+    while len(shares) < 4:
+        runner.advance(0.01)
+    runner.stop()
+    with pytest.raises(Stopped):
+        run_out(runner)
+    assert shares == sorted(shares) and shares[-1] < 1.0

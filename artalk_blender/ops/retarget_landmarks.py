@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A handful of guided clicks on the target's face, for rigs whose keys do not tell where its mouth is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+from bpy_extras import view3d_utils
+
+from ..errors import ArtalkError, EngineError
+from ..retarget.face import LANDMARKS
+from ..retarget.targets import target_of
+from ..retarget.work import set_landmarks
+
+Point = tuple[float, float, float]
+
+
+def target_mesh(context: bpy.types.Context) -> Any:
+    """The mesh that landmarks are clicked on: the target, or the first mesh of the target's armature, or None."""
+    thing = context.scene.artalk_retarget.target
+    if thing is None or thing.type == "MESH":
+        return thing
+    try:
+        return next(iter(target_of(thing).meshes), None)
+    except EngineError:
+        return None
+
+
+def disabled_reason(context: bpy.types.Context) -> str:
+    return "" if target_mesh(context) is not None else "Choose a target with a mesh"
+
+
+class ARTALK_OT_retarget_landmarks(bpy.types.Operator):
+    """Click nose, chin, corners of mouth and eyes on the target, one after the other as the status bar asks for them"""
+
+    bl_idname = "artalk.retarget_landmarks"
+    bl_label = "Click Landmarks"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = disabled_reason(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if context.area is None or context.area.type != "VIEW_3D":
+            self.report({"ERROR"}, "Landmarks are clicked in a 3D view. Start this from its sidebar.")
+            return {"CANCELLED"}
+        self._mesh, self._found, self._at = target_mesh(context).name, {}, 0
+        context.window_manager.modal_handler_add(self)
+        self._ask(context)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.type == "ESC":
+            return self._end(context, {"CANCELLED"})
+        if event.type in ("RET", "NUMPAD_ENTER") and event.value == "PRESS":
+            return self._finish(context)
+        if event.type == "BACK_SPACE" and event.value == "PRESS" and self._at:
+            self._at -= 1
+            self._found.pop(list(LANDMARKS)[self._at], None)
+        elif event.type == "SPACE" and event.value == "PRESS":
+            self._at += 1
+        elif event.type == "LEFTMOUSE" and event.value == "PRESS" and self._inside(context, event):
+            point = self._hit(context, event)
+            if point is None:
+                self.report({"WARNING"}, f"That is not on “{self._mesh}”: click on its face.")
+                return {"RUNNING_MODAL"}
+            self._found[list(LANDMARKS)[self._at]] = point
+            self._at += 1
+        else:
+            return {"PASS_THROUGH"}
+        if self._at >= len(LANDMARKS):
+            return self._finish(context)
+        self._ask(context)
+        return {"RUNNING_MODAL"}
+
+    def _ask(self, context: bpy.types.Context) -> None:
+        names = list(LANDMARKS)
+        context.workspace.status_text_set(
+            f"{self._at + 1} of {len(names)}: click {LANDMARKS[names[self._at]]} (left and right are the character's). "
+            "Space: leave out. Backspace: back. Enter: enough. Esc: stop.")
+
+    def _inside(self, context: bpy.types.Context, event: bpy.types.Event) -> bool:
+        region = context.region
+        return region is not None and region.type == "WINDOW" and 0 <= event.mouse_region_x < region.width \
+            and 0 <= event.mouse_region_y < region.height
+
+    def _hit(self, context: bpy.types.Context, event: bpy.types.Event) -> Point | None:
+        """Where the ray through the pointer meets the target, in its own coordinates at rest."""
+        mesh = bpy.data.objects.get(self._mesh)
+        if mesh is None:
+            return None
+        place = (event.mouse_region_x, event.mouse_region_y)
+        start = view3d_utils.region_2d_to_origin_3d(context.region, context.region_data, place)
+        way = view3d_utils.region_2d_to_vector_3d(context.region, context.region_data, place)
+        return hit(context, mesh, start, way)
+
+    def _finish(self, context: bpy.types.Context) -> set[str]:
+        mesh = bpy.data.objects.get(self._mesh)
+        try:
+            if mesh is None:
+                raise ArtalkError("The target is gone.", "Choose another one.")
+            keep_landmarks(mesh, self._found)
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return self._end(context, {"CANCELLED"})
+        self.report({"INFO"}, f"Kept {len(self._found)} landmarks on “{mesh.name}”.")
+        return self._end(context, {"FINISHED"})
+
+    def _end(self, context: bpy.types.Context, outcome: set[str]) -> set[str]:
+        context.workspace.status_text_set(None)
+        return outcome
+
+
+def hit(context: bpy.types.Context, mesh: Any, start: Any, way: Any) -> Point | None:
+    """The vertex at rest that lies nearest to where a ray of the scene meets the mesh as it is shown, or None."""
+    graph = context.evaluated_depsgraph_get()
+    shown = mesh.evaluated_get(graph)
+    inverse = shown.matrix_world.inverted()
+    found, place, _, face = shown.ray_cast(inverse @ start, (inverse.to_3x3() @ way).normalized())
+    if not found:
+        return None
+    corners = list(shown.data.polygons[face].vertices)
+    nearest = min(corners, key=lambda index: (shown.data.vertices[index].co - place).length)
+    rest = mesh.data.shape_keys.reference_key.points if mesh.data.shape_keys is not None else mesh.data.vertices
+    if len(shown.data.vertices) != len(rest):  # a modifier has made others of them: the place itself
+        return tuple(place)  # type: ignore[return-value]
+    return tuple(rest[nearest].co)  # type: ignore[return-value]
+
+
+def keep_landmarks(mesh: Any, found: dict[str, Point]) -> None:
+    """Notes clicked landmarks on the mesh. Raises ArtalkError where there are too few."""
+    if len(found) < 4:
+        raise ArtalkError(f"{len(found)} landmarks are not enough.",
+                          "Click at least the nose's tip, the chin and both corners of the mouth.")
+    set_landmarks(mesh, found)
+
+
+class ARTALK_OT_retarget_clear_landmarks(bpy.types.Operator):
+    """Forget the landmarks that were clicked on the target"""
+
+    bl_idname = "artalk.retarget_clear_landmarks"
+    bl_label = "Clear Landmarks"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = disabled_reason(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        set_landmarks(target_mesh(context), {})
+        return {"FINISHED"}
+
+
+CLASSES = (ARTALK_OT_retarget_landmarks, ARTALK_OT_retarget_clear_landmarks)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

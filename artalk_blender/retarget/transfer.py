@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A motion of one head on the sliders of another, by geometry. numpy only, no `bpy` use.
+
+`prepare` finds once which place is which; the Transfer then solves any motion. Weights of the least squares: moves of
+the face by region, distance between the lips (held the more firmly the closer the source's come), opening and width
+of the mouth, and small ones that choose between what looks alike: small values, few sliders, smooth in time, the same
+left and right, no two that undo each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ArtalkError
+from ..motion.layout import CHANNELS
+from ..runner import AGAIN, Step, finish
+from .align import Alignment, align
+from .correspond import Correspondence, corresponding
+from .error import cannot, channel_name, full_channels, sentences, used_channels
+from .face import FEWEST_LANDMARKS, Options, Solved, SourceFace, TargetFace
+from .guess import guess_landmarks
+from .regions import REGIONS, foreign_sliders, mirrored_pairs, opposed_pairs
+from .solve import ROUNDS, Problem, solve_frames
+from .system import GAP, SHAPE, Reduced, System
+
+Floats = NDArray[np.float64]
+
+_CONTACT = (4.0, 60.0)  # open, and what is added as the lips close
+_CLOSING = 2.5  # mm of aperture, of the source's size, within which they count as closing
+_SHAPE = 1.0
+_L2 = 1e-6  # of what each slider does, H's diagonal, as all of these
+_L1 = 1e-6
+_FLOOR = 1e-6  # of the largest
+_SMOOTH = 2e-4
+_PAIRS = 1e-5
+LIVE_ROUNDS = 60
+_JAW_ROUNDS = 8  # a turning jaw is linearised; so often before the last
+_GUESSED = 0.1  # how far guessed landmarks are trusted
+_FAR = 0.06  # of the distance between the eyes, from where the fit of the faces is told to be poor
+
+Progress = Callable[[float, str], None]
+
+
+class Transfer:
+    """Two heads that know each other; `solve` motions as often as you like. Made by `prepare`."""
+
+    def __init__(self, system: System, options: Options, notes: list[str]) -> None:
+        self.system = system
+        self.options = options
+        self.notes = notes
+        self.missing_channels: list[str] = []
+        self._mirrored: list[tuple[int, int]] = []
+        self._opposed: list[tuple[int, int]] = []
+        self._limits = system.limits()
+        self._problem: Problem | None = None
+
+    @property
+    def source(self) -> SourceFace:
+        return self.system.source
+
+    @property
+    def target(self) -> TargetFace:
+        return self.system.target
+
+    @property
+    def found(self) -> Correspondence:
+        return self.system.found
+
+    def with_options(self, options: Options) -> Transfer:
+        """The same heads with other strengths; costs nothing."""
+        other = Transfer(self.system, options, self.notes)
+        other.missing_channels = self.missing_channels
+        other._mirrored, other._opposed, other._limits = self._mirrored, self._opposed, self._limits
+        return other
+
+    def sort_sliders(self) -> None:
+        """Finds which sliders mirror or undo each other, and which are about eyes or tongue and stay at rest."""
+        system, count = self.system, len(self.target.names)
+        moves = system.moves[:count, : system.samples]
+        mouth = self.found.mouth
+        places = self.found.places.of(self.target.neutral) - mouth.centre
+        self._mirrored = mirrored_pairs(self.target.names, moves, places, mouth.axes)
+        self._opposed = opposed_pairs(moves, system.weights.sum(0))
+        still = np.flatnonzero(foreign_sliders(self.target, self.found))
+        self._limits = system.limits()
+        self._limits[still] = np.clip(0.0, *self._limits[still].T)[:, None]
+
+    def problem(self) -> Problem:
+        """The matrices of the solver, with the options' strengths."""
+        if self._problem is None:
+            system, options = self.system, self.options
+            hessian = sum(strength * system.hessians[region]
+                          for strength, region in zip(options.regions, REGIONS, strict=True))
+            hessian = hessian + options.lip_shape * _SHAPE * system.hessians[SHAPE]
+            contact = system.hessians[GAP]
+            size = np.diag(hessian)
+            size = size + _FLOOR * max(float(size.max(initial=0.0)), 1e-9)  # of what moves nothing
+            extra = np.diag(options.l2 * _L2 * size)
+            for pairs, sign, strength in ((self._mirrored, -1.0, options.symmetry),
+                                          (self._opposed, 1.0, options.opposing)):
+                for one, two in pairs:
+                    weight = strength * _PAIRS * float(np.sqrt(size[one] * size[two]))
+                    extra[[one, two], [one, two]] += weight
+                    extra[[one, two], [two, one]] += sign * weight
+            self._problem = Problem(hessian + extra, contact, self._limits, options.l1 * _L1 * size * system.units(),
+                                    options.smoothness * _SMOOTH, options.contact * _CONTACT[0])
+        return self._problem
+
+    def reduce(self, motion: NDArray[np.floating[Any]]) -> Reduced:
+        """What a motion (T,106) asks for; kept by who moves sliders, since no option changes it."""
+        motion = np.asarray(motion)
+        if motion.ndim != 2 or motion.shape[1] != CHANNELS:
+            raise ValueError(f"a motion is (T,{CHANNELS}), not {motion.shape}")
+        if not np.isfinite(motion).all():
+            raise ArtalkError("The motion holds values that are no numbers.", "Generate it again.")
+        return self.system.reduce(motion)
+
+    def contact_strength(self, reduced: Reduced) -> Floats:
+        """(T,) how firmly the lips' distance is held."""
+        closing = np.exp(-((reduced.gap.mean(1) / _CLOSING) ** 2)) if reduced.gap.size else np.zeros(len(reduced))
+        return self.options.contact * (_CONTACT[0] + _CONTACT[1] * closing)
+
+    def weights(self, reduced: Reduced, start: Floats | None = None, rounds: int = ROUNDS) -> Floats:
+        """(T,C) sliders, and the jaw's angle last where a bone opens the mouth.
+
+        From a `start` (T,C) of nearly the same strengths `LIVE_ROUNDS` do, while sliders are moved.
+        """
+        return self._weights(reduced, self.contact_strength(reduced), self.problem(), start, rounds)
+
+    def each_alone(self, reduced: Reduced) -> Floats:
+        """(N,C) for motions of one frame each, which the lips' contact would only disturb."""
+        return self._weights(reduced, np.zeros(len(reduced)), replace(self.problem(), smooth=0.0))
+
+    def _weights(self, reduced: Reduced, strength: Floats, problem: Problem, start: Floats | None = None,
+                 rounds: int = ROUNDS) -> Floats:
+        system, options = self.system, self.options
+        right = sum(strength * reduced.right[region]
+                    for strength, region in zip(options.regions, REGIONS, strict=True))
+        right = right + options.lip_shape * _SHAPE * reduced.right[SHAPE]
+        touch = (reduced.gap - system.rest_gap) @ system.project[GAP]
+        x = start
+        for last in [False] * _JAW_ROUNDS * system.has_jaw + [True]:
+            asked, near = right, touch
+            if system.has_jaw and x is not None:
+                turned = sum(weight * system.beyond_on_columns(x, region)
+                             for weight, region in zip(options.regions, REGIONS, strict=True))
+                asked = right - turned - options.lip_shape * _SHAPE * system.beyond_on_columns(x, SHAPE)
+                near = touch - system.beyond_on_columns(x, GAP)
+            x = solve_frames(problem, asked, strength, near, x, rounds if last else min(rounds, LIVE_ROUNDS))
+        assert x is not None
+        return x
+
+    def solve(self, motion: NDArray[np.floating[Any]]) -> Solved:
+        """The motion (T,106) on the target."""
+        return finish(self.solving(motion))
+
+    def solving(self, motion: NDArray[np.floating[Any]]) -> Generator[Step, Any, Solved]:
+        """The same for runner.py: the long parts run in a thread."""
+        reduced: Reduced = yield lambda: self.reduce(motion)
+        x: Floats = yield lambda: self.weights(reduced)
+        solved: Solved = yield lambda: self.report(motion, reduced, x)
+        return solved
+
+    def report(self, motion: NDArray[np.floating[Any]], reduced: Reduced, x: Floats) -> Solved:
+        """Sliders (T,C) with their error."""
+        system = self.system
+        keys = len(self.target.names)
+        used, alone = used_channels(motion)
+        asked = self.reduce(alone)
+        by_channel = self._error(asked, self.each_alone(asked))
+        names = [channel_name(index, self.source.names) for index in used]
+        missing = [name for name in self.missing_channels if name in names]
+        return Solved(x[:, :keys].astype(np.float32), x[:, -1].astype(np.float32) if system.has_jaw else None,
+                      self._error(reduced, x), dict(zip(names, by_channel.tolist(), strict=True)), sentences(missing))
+
+    def _error(self, reduced: Reduced, x: Floats) -> NDArray[np.float32]:
+        """(T,) root mean square at the lips, in the target's millimetres."""
+        off = self.system.reached(x, self.system.shown) - reduced.wish
+        return (1e3 * self.system.size * np.sqrt((off**2).sum(2).mean(1))).astype(np.float32)
+
+    def find_missing(self) -> None:
+        """Tries every named channel alone, and remembers which the target cannot do."""
+        channels, alone = full_channels(self.source.names)
+        if not channels:
+            return
+        wishes = self.system.wishes(alone)[:, : self.system.samples] / self.system.size
+        reached = self.system.reached(self.each_alone(self.reduce(alone)))
+        names = [channel_name(index, self.source.names) for index in channels]
+        self.missing_channels = cannot(names, wishes, reached)
+
+    @property
+    def missing(self) -> list[str]:
+        """Sentences on everything the target cannot do, whether a motion uses it or not."""
+        return sentences(self.missing_channels)
+
+
+def prepare(source: SourceFace, target: TargetFace, landmarks: dict[str, Floats] | None = None,
+            options: Options | None = None, progress: Progress | None = None) -> Transfer:
+    """Finds which place of the target is which of the source; some seconds.
+
+    landmarks: name of `LANDMARKS` -> (3,) on the target, beside or instead of those that it knows. Raises ArtalkError
+    where they fit no head, or where the target has nothing that moves.
+    """
+    return finish(preparing(source, target, landmarks, options, progress))
+
+
+def preparing(source: SourceFace, target: TargetFace, landmarks: dict[str, Floats] | None = None,
+              options: Options | None = None, progress: Progress | None = None) -> Generator[Step, Any, Transfer]:
+    """The same for runner.py, in short steps."""
+    tell = progress or (lambda share, what: None)
+    check_target(target)
+    notes: list[str] = []
+    alignment: Alignment = yield lambda: find_alignment(source, target, landmarks or {})
+    notes += alignment.notes
+    tell(0.05, "Laying one face on the other")
+    work = corresponding(source, target, alignment, notes)
+    steps = 0
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as end:
+            found = end.value
+            break
+        steps += 1
+        tell(min(0.05 + 0.05 * steps, 0.8), "Laying one face on the other")
+        yield step
+    if found.offset > _FAR:
+        notes.append("The faces fit each other poorly; landmarks that lie more exactly would help.")
+    tell(0.85, "Measuring what the target can do")
+    yield None
+    system: System = yield lambda: System(source, target, found)
+    transfer = Transfer(system, options or Options(), notes)
+    yield transfer.sort_sliders
+    yield transfer.find_missing
+    yield AGAIN
+    tell(1.0, "")
+    return transfer
+
+
+def find_alignment(source: SourceFace, target: TargetFace, clicked: dict[str, Floats]) -> Alignment:
+    """By landmarks that are known or were clicked; where they are too few, by guessed ones. Raises ArtalkError."""
+    known = {name: np.asarray(at, np.float64) for name, at in {**target.landmarks, **clicked}.items()}
+    if len(known.keys() & source.landmarks.keys()) >= FEWEST_LANDMARKS:
+        return align(source.landmarks, target, known)
+    guessed = guess_landmarks(source, target)
+    if guessed is None:
+        raise ArtalkError("Where the target's face is could not be told from what its sliders move.",
+                          "Set its landmarks: the nose's tip, the chin, the corners of mouth and eyes.")
+    own, other, posture = guessed
+    found = align(own, target, other)
+    found.sure = _GUESSED
+    found.notes.insert(0, "Landmarks were guessed" + (f" for a head {posture}" if posture else "")
+                       + "; set them where lips or eyes come out wrong.")
+    return found
+
+
+def check_target(target: TargetFace) -> None:
+    """Raises ArtalkError where nothing can be solved for."""
+    if not len(target.names) and target.jaw is None:
+        raise ArtalkError("The target has no shape keys and no jaw bone.", "Choose a mesh that has either.")
+    if not len(target.triangles):
+        raise ArtalkError("The target's mesh has no faces.", "Choose the mesh of the face.")
+    if not (np.isfinite(target.neutral).all() and np.isfinite(target.deltas).all()):
+        raise ArtalkError("The target's mesh holds places that are no numbers.", "Mend the mesh or its shape keys.")
+    moved = np.abs(target.deltas).max(initial=0.0)
+    if moved < 1e-9 and target.jaw is None:
+        raise ArtalkError("None of the target's shape keys moves anything.", "Choose the mesh of the face.")
+    if (np.asarray(target.limits)[:, 0] > np.asarray(target.limits)[:, 1]).any():
+        raise ArtalkError("A slider's smallest value is above its largest.", "Set the range of the target's keys.")
