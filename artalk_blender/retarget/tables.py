@@ -144,7 +144,7 @@ def control_rows(target: Target, names: Sequence[str] = ()) -> list[Row]:
 
 
 def to_size(target: Target, table: Table) -> Table:
-    """A shipped table, whose controls move as far as befits a face as large as Rigify's human, for one of another size."""
+    """A shipped table, whose controls move as befits Rigify's human, for a face of another size."""
     factor = _eyes_apart(target) / _SHIPPED_EYES
     if factor <= 0.0:
         return table
