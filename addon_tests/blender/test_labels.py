@@ -13,6 +13,7 @@ from artalk_blender import german, language
 from artalk_blender.head.settings import ArtalkHeadSettings
 from artalk_blender.preferences import ArtalkPreferences
 from artalk_blender.properties import ArtalkSceneSettings
+from artalk_blender.retarget.properties import ArtalkRetargetSettings
 from artalk_blender.ui import panels
 
 BLENDERS_OWN = {"rna_type", "check_existing"}
@@ -43,11 +44,13 @@ def test_every_operator_says_what_it_does_under_a_sensible_name(extension):
 def test_every_undoable_operator_is_known_by_its_label(extension):
     undoable = {name for name in operators() if "UNDO" in getattr(bpy.types, f"ARTALK_OT_{name}").bl_options}
     not_undoable = set(operators()) - undoable
-    assert not_undoable == {"check_head", "check_sound", "copy_report", "export_motion", "stop_job"}  # change nothing
+    assert not_undoable == {"check_head", "check_sound", "copy_report", "export_face", "export_motion",
+                            "retarget_save_preset", "stop_job"}  # they change nothing
 
 
 def test_every_property_has_a_tooltip(extension):
-    kinds = [*operators().values(), *(cls.bl_rna for cls in (ArtalkSceneSettings, ArtalkHeadSettings))]
+    settings = (ArtalkSceneSettings, ArtalkHeadSettings, ArtalkRetargetSettings)
+    kinds = [*operators().values(), *(cls.bl_rna for cls in settings)]
     missing = [where for kind in kinds for where, name, description in texts(kind)
                if len(description) < 10 or not name]
     assert not missing
@@ -69,7 +72,7 @@ def test_every_translation_is_of_a_text_that_there_is():
 def test_german_has_every_label_of_the_panels(extension):
     wanted = {label for _, label, _, _ in panels._PANELS} - {"ARTalk"}
     wanted |= {kind.name for kind in operators().values()}
-    wanted |= {name for _, name, _ in texts(ArtalkSceneSettings.bl_rna)}
+    wanted |= {name for cls in (ArtalkSceneSettings, ArtalkRetargetSettings) for _, name, _ in texts(cls.bl_rna)}
     assert wanted <= set(german.TEXTS)
 
 

@@ -13,6 +13,7 @@ from ..animation.nla import playing_take
 from ..animation.take_data import is_edited
 from ..errors import ArtalkError, EngineError
 from ..head.handle import find_head
+from ..language import said
 from ..retarget.faces import pair_of, preparing_transfer
 from ..retarget.mapping import Table
 from ..retarget.player import retarget_of_take, retarget_take_on, retargets
@@ -98,8 +99,8 @@ class ARTALK_OT_retarget(_Reasoned, ModalJob, bpy.types.Operator):
         del context, settings, selected, head
         name = yield from retargeting(*arguments, tell=lambda share, what: self.show(what, share))
         for sentence in _sentences(bpy.data.actions.get(name)):
-            self.report({"WARNING"}, sentence)
-        self.report({"INFO"}, f"“{target}” plays “{name}”. {_measured(bpy.data.actions.get(name))}".strip())
+            self.report({"WARNING"}, said(sentence))
+        self.report({"INFO"}, said(f"“{target}” plays “{name}”. {_measured(bpy.data.actions.get(name))}".strip()))
 
 
 def _report(action: Any) -> dict[str, Any]:
@@ -141,7 +142,7 @@ class ARTALK_OT_retarget_measure(_Reasoned, ModalJob, bpy.types.Operator):
         if is_edited(action):
             raise ArtalkError(f"“{name}” was edited by hand.", "Measure the error of one that was not.")
         measure(action)
-        self.report({"INFO"}, _measured(action))
+        self.report({"INFO"}, said(_measured(action)))
 
 
 class _TableOperator(_Reasoned):
@@ -153,7 +154,7 @@ class _TableOperator(_Reasoned):
         try:
             self.run(context, shown_take(context))
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -182,7 +183,7 @@ class ARTALK_OT_retarget_save_preset(_TableOperator, bpy.types.Operator):
         path = Path(bpy.path.abspath(self.filepath)) if self.filepath else preset_folder(True) / file_name(name)
         table = Table(made.table.rows, made.table.facing, {}, made.table.strengths)  # landmarks are of one mesh alone
         write_preset(path, Preset(name, table, fingerprint(made.target)))
-        self.report({"INFO"}, f"Saved “{name}”; the next character with this rig is mapped by it.")
+        self.report({"INFO"}, said(f"Saved “{name}”; the next character with this rig is mapped by it."))
 
 
 class ARTALK_OT_retarget_load_preset(_TableOperator, bpy.types.Operator, ImportHelper):
@@ -202,8 +203,8 @@ class ARTALK_OT_retarget_load_preset(_TableOperator, bpy.types.Operator, ImportH
             raise ArtalkError(f"The preset “{preset.name}” knows nothing of “{made.name}”.", "Choose another one.")
         change_table(action, Table(table.rows, table.facing, made.table.landmarks, table.strengths))
         for note in notes:
-            self.report({"WARNING"}, note)
-        self.report({"INFO"}, f"Mapped by “{preset.name}”.")
+            self.report({"WARNING"}, said(note))
+        self.report({"INFO"}, said(f"Mapped by “{preset.name}”."))
 
 
 class ARTALK_OT_retarget_add_controls(_TableOperator, bpy.types.Operator):
@@ -224,7 +225,7 @@ class ARTALK_OT_retarget_add_controls(_TableOperator, bpy.types.Operator):
             raise ArtalkError("No bone is selected that the table does not have already.", "Select the controls.")
         change_table(action, Table((*made.table.rows, *rows), made.table.facing, made.table.landmarks,
                                    made.table.strengths))
-        self.report({"INFO"}, f"Added {len(rows)} channels.")
+        self.report({"INFO"}, said(f"Added {len(rows)} channels."))
 
 
 CLASSES = (ARTALK_OT_retarget, ARTALK_OT_retarget_measure, ARTALK_OT_retarget_save_preset,

@@ -16,6 +16,7 @@ from ..animation.takes import Provenance, new_take
 from ..audio.strip import scene_rate
 from ..errors import ArtalkError, EngineError
 from ..head.handle import find_head
+from ..language import said
 from ..motion.layout import HEAD_ROTATION
 from ..motion.process import ProcessSettings, process_motion
 from ..retarget.faces import arkit_values
@@ -63,11 +64,11 @@ class ARTALK_OT_import_live_link(bpy.types.Operator, ImportHelper):
                             Provenance(path.stem, model_name="Live Link Face"),
                             ProcessSettings(smooth=False, clamp=False))
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
         for note in found.notes:
-            self.report({"WARNING"}, note)
-        self.report({"INFO"}, f"Keyed {len(found.arkit)} frames as “{take.name}”.")
+            self.report({"WARNING"}, said(note))
+        self.report({"INFO"}, said(f"Keyed {len(found.arkit)} frames as “{take.name}”."))
         return {"FINISHED"}
 
 
@@ -85,6 +86,7 @@ class ARTALK_OT_export_face(bpy.types.Operator, ExportHelper):
         items=(("LIVE_LINK", "Live Link Face (.csv)", "52 shapes and the head's turn, 60 frames a second"),
                ("AUDIO2FACE", "Audio2Face (.json)", "52 shapes, 25 frames a second"),
                ("VRMA", "VRM Animation (.vrma)", "VRM's mouths, blinks and gaze, and the 52 shapes as expressions")),
+        description="Which program is to read it",
     )
 
     @classmethod
@@ -106,9 +108,9 @@ class ARTALK_OT_export_face(bpy.types.Operator, ExportHelper):
             values = values_of_take(context)
             write(path, values)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Wrote {len(values.arkit)} frames to “{path.name}”.")
+        self.report({"INFO"}, said(f"Wrote {len(values.arkit)} frames to “{path.name}”."))
         return {"FINISHED"}
 
 

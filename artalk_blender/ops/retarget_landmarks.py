@@ -9,6 +9,7 @@ import bpy
 from bpy_extras import view3d_utils
 
 from ..errors import ArtalkError, EngineError
+from ..language import said
 from ..retarget.face import LANDMARKS
 from ..retarget.targets import target_of
 from ..retarget.work import set_landmarks
@@ -47,7 +48,7 @@ class ARTALK_OT_retarget_landmarks(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if context.area is None or context.area.type != "VIEW_3D":
-            self.report({"ERROR"}, "Landmarks are clicked in a 3D view. Start this from its sidebar.")
+            self.report({"ERROR"}, said("Landmarks are clicked in a 3D view. Start this from its sidebar."))
             return {"CANCELLED"}
         self._mesh, self._found, self._at = target_mesh(context).name, {}, 0
         context.window_manager.modal_handler_add(self)
@@ -67,7 +68,7 @@ class ARTALK_OT_retarget_landmarks(bpy.types.Operator):
         elif event.type == "LEFTMOUSE" and event.value == "PRESS" and self._inside(context, event):
             point = self._hit(context, event)
             if point is None:
-                self.report({"WARNING"}, f"That is not on “{self._mesh}”: click on its face.")
+                self.report({"WARNING"}, said(f"That is not on “{self._mesh}”: click on its face."))
                 return {"RUNNING_MODAL"}
             self._found[list(LANDMARKS)[self._at]] = point
             self._at += 1
@@ -106,9 +107,9 @@ class ARTALK_OT_retarget_landmarks(bpy.types.Operator):
                 raise ArtalkError("The target is gone.", "Choose another one.")
             keep_landmarks(mesh, self._found)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, said(error))
             return self._end(context, {"CANCELLED"})
-        self.report({"INFO"}, f"Kept {len(self._found)} landmarks on “{mesh.name}”.")
+        self.report({"INFO"}, said(f"Kept {len(self._found)} landmarks on “{mesh.name}”."))
         return self._end(context, {"FINISHED"})
 
     def _end(self, context: bpy.types.Context, outcome: set[str]) -> set[str]:

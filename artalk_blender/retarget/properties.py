@@ -58,9 +58,9 @@ class ArtalkRetargetRow(bpy.types.PropertyGroup):
     """One row of a mapping table, as in mapping.Row."""
 
     target: bpy.props.StringProperty(name="Target", description="Shape key or bone of the target")
-    kind: bpy.props.StringProperty()
-    path: bpy.props.StringProperty()
-    index: bpy.props.IntProperty()
+    kind: bpy.props.StringProperty(options={"HIDDEN"})
+    path: bpy.props.StringProperty(options={"HIDDEN"})
+    index: bpy.props.IntProperty(options={"HIDDEN"})
     source: bpy.props.StringProperty(
         name="Source", update=_moved,
         description="What it follows: jawOpen, 0.5*mouthFunnel+jawOpen, viseme:aa; solved: what the geometry asks for",

@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 
 from ..animation.take_data import noted
+from ..language import said
 from ..ops import retarget as ops
 from ..ops import retarget_landmarks as landmarks
 from ..retarget import properties
@@ -69,7 +70,7 @@ def _draw_error(layout: Any, take: Any) -> None:
     found = report.get("lips_mm")
     row = box.row(align=True)
     if found:
-        row.label(text=f"Lips {found[0]:.1f} mm off, {found[2]:.1f} mm at most", icon="DRIVER_DISTANCE")
+        row.label(text=said(f"Lips {found[0]:.1f} mm off, {found[2]:.1f} mm at most"), icon="DRIVER_DISTANCE")
     row.operator(ops.ARTALK_OT_retarget_measure.bl_idname, text="" if found else "Measure Error",
                  icon="FILE_REFRESH" if found else "DRIVER_DISTANCE")
     for name, value in report.get("by_channel", [])[:_CHANNELS]:
@@ -80,7 +81,7 @@ def _draw_error(layout: Any, take: Any) -> None:
     for sentence in sentences[:_MOST]:
         wrapped(box, str(sentence), "ERROR")
     if len(sentences) > _MOST:
-        box.label(text=f"and {len(sentences) - _MOST} more", icon="BLANK1")
+        box.label(text=said(f"and {len(sentences) - _MOST} more"), icon="BLANK1")
 
 
 def draw_table(layout: Any, context: Any) -> None:
