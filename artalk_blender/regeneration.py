@@ -38,7 +38,7 @@ from .animation.take_data import (
     takes,
     times_of,
 )
-from .animation.takes import Bound, simplify_take
+from .animation.takes import Bound, simplifying
 from .audio.lines import join_lines
 from .audio.looks import MOVED, SAME, StripLook, look_of
 from .audio.samples import SAMPLE_RATE
@@ -219,7 +219,9 @@ class Regeneration:
         result = bpy.data.actions[name]
         result.name = wanted
         if SIMPLIFIED in stored:
-            simplify_take(result, Bound(**stored[SIMPLIFIED]), self._head())
+            bound = Bound(**stored[SIMPLIFIED])
+            del result
+            yield from simplifying(lambda: (bpy.data.actions[wanted], self._head()), bound)
         return str(result.name)
 
     def _action(self) -> Any:

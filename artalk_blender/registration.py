@@ -15,6 +15,7 @@ from .ops import (
     retarget,
     retarget_io,
     retarget_landmarks,
+    simplify,
     speak,
     speech,
     style,
@@ -26,7 +27,7 @@ from .worker import job
 
 MODULES = (
     language, properties, retarget_properties, live_tuning, preferences, growing, reports, job, head, speech, speak,
-    style, generate, regenerate, takes, retarget, retarget_landmarks, check, motion_io, retarget_io, menus,
+    style, generate, regenerate, takes, simplify, retarget, retarget_landmarks, check, motion_io, retarget_io, menus,
     retarget_panel, panels, cli,
 )
 

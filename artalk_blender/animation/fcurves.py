@@ -117,19 +117,26 @@ class Dense:
     """The cubics between a curve's keys at (T,) frames: values and handles' values, (T-1,4), or None if they are not
     all Bezier with handles at thirds of the way, so that time runs evenly along them."""
 
-    curve: Any
     cubics: NDArray[np.float64] | None
 
-    def at(self, frames: NDArray[np.float64], piece: NDArray[np.int64], t: NDArray[np.float64],
+    @property
+    def is_plain(self) -> bool:
+        return self.cubics is not None
+
+    def at(self, piece: NDArray[np.int64], t: NDArray[np.float64],
            width: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Values and slopes (per frame) at frames (S,), which lie at `t` of their `piece`, so many frames wide."""
-        if self.cubics is None:
-            values = np.array([self.curve.evaluate(frame) for frame in frames.tolist()])
-            return values, np.gradient(values, frames) if len(values) > 1 else np.zeros(len(values))
+        """Values and slopes (per frame) (S,) of a plain curve at `t` of each `piece`, so many frames wide."""
+        assert self.cubics is not None
         start, right, left, end = self.cubics.T[:, piece]
         u = 1.0 - t
         slopes = 3.0 / width * (u * u * (right - start) + 2.0 * u * t * (left - right) + t * t * (end - left))
         return u**3 * start + 3.0 * u * t * (u * right + t * left) + t**3 * end, slopes
+
+
+def sampled(curve: Any, frames: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values and slopes (per frame) of any curve at frames (S,)."""
+    values = np.array([curve.evaluate(frame) for frame in frames.tolist()])
+    return values, np.gradient(values, frames) if len(values) > 1 else np.zeros(len(values))
 
 
 def dense_curve(curve: Any, frames: NDArray[np.float64]) -> Dense:
@@ -144,7 +151,7 @@ def dense_curve(curve: Any, frames: NDArray[np.float64]) -> Dense:
              and np.allclose(right[:-1, 0] - x[:-1], third, atol=0.01)
              and np.allclose(x[1:] - left[1:, 0], third, atol=0.01))
     cubics = np.stack([co[:-1, 1], right[:-1, 1], left[1:, 1], co[1:, 1]], 1).astype(np.float64)
-    return Dense(curve, cubics if plain else None)
+    return Dense(cubics if plain else None)
 
 
 def slot_of(action: Any, kind: str) -> Any:

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes out keys that nobody would miss: reads F-curves, bounds what the head would show, writes fewer keys."""
+"""Takes out keys that nobody would miss: reads F-curves, bounds what the head would show, writes fewer keys.
+
+In slices (`runner.py`), the arithmetic in a thread; nothing is changed before all of it is known.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +17,14 @@ from numpy.typing import NDArray
 from ..errors import ArtalkError
 from ..head.handle import Head
 from ..motion.simplify import simplify
-from .fcurves import Dense, dense_curve, fill_bezier, find_curve
+from ..runner import AGAIN, Work
+from .fcurves import Dense, dense_curve, fill_bezier, find_curve, sampled
 from .shown import Shown
 
 Place = tuple[str, str, int]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Find = Callable[[], tuple[Any, Head]]  # an Action and the head that it is for, found again
 
 _STRAY = 0.3  # of the bound, by which the curves may bend away unseen between two samples
 _SAMPLES = (2, 8)  # for every key of the dense curve
@@ -47,34 +54,68 @@ class Simplification:
     closures_kept: int
 
 
-def simplify_curves(action: Any, head: Head, places: list[Place], bound: Bound) -> Simplification:
-    """Rewrites the F-curves of an Action at `places` with as few keys as the bound allows."""
-    curves = {place: curve for place in places if (curve := find_curve(action, place)) is not None}
-    before = sum(len(curve.keyframe_points) for curve in curves.values())
-    moving = {place: curve for place, curve in curves.items() if len(curve.keyframe_points) > 2}
-    if not moving:
-        return Simplification(before, before, 0.0, 0.0, 0, 0)
-    keys = _key_frames(max(moving.values(), key=lambda curve: len(curve.keyframe_points)))
-    dense = [dense_curve(curve, keys) for curve in moving.values()]
-    still = {place: curve.evaluate(0.0) for place, curve in curves.items() if place not in moving}
+@dataclass(frozen=True)
+class Plan:
+    """Keys and both handles (K,2) for each F-curve that is to have fewer, and what comes of it."""
 
-    def shown(piece: Ints, t: Floats) -> tuple[Floats, Floats, Shown]:
+    handles: dict[Place, tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
+    found: Simplification
+
+    def apply(self, action: Any) -> None:
+        """Rewrites the F-curves of an Action."""
+        for place, handles in self.handles.items():
+            fill_bezier(find_curve(action, place), *handles)
+
+
+def plan_simplification(find: Find, places: list[Place], bound: Bound) -> Work[Plan]:
+    """As few keys as the bound allows for an Action's F-curves at `places`, on a head; `find` gives both."""
+    moving, still, before = [], {}, 0
+    for place in places:
+        curve = find_curve(find()[0], place)
+        if curve is None:
+            continue
+        before += len(curve.keyframe_points)
+        if len(curve.keyframe_points) > 2:
+            moving.append((len(curve.keyframe_points), place))
+        else:
+            still[place] = curve.evaluate(0.0)
+    if not moving:
+        return Plan({}, Simplification(before, before, 0.0, 0.0, 0, 0))
+    keys = _key_frames(find_curve(find()[0], max(moving)[1]))
+    dense = []
+    for _, place in moving:
+        dense.append(dense_curve(find_curve(find()[0], place), keys))
+        yield AGAIN
+    spots = [place for _, place in moving]
+
+    def shown(piece: Ints, t: Floats) -> Work[tuple[Floats, Floats, Shown]]:
         width = keys[piece + 1] - keys[piece]
         frames = keys[piece] + t * width
-        values, slopes = np.stack([curve.at(frames, piece, t, width) for curve in dense], 2)
+        values, slopes = np.empty((len(frames), len(spots))), np.empty((len(frames), len(spots)))
+        for column, (place, curve) in enumerate(zip(spots, dense, strict=True)):
+            values[:, column], slopes[:, column] = (
+                curve.at(piece, t, width) if curve.is_plain else sampled(find_curve(find()[0], place), frames))
+            yield AGAIN
         limits = 1e-3 * bound.millimetres, float(np.radians(bound.degrees))
-        return frames, slopes, Shown(head, list(moving), still, values, *limits)
+        return frames, slopes, Shown(find()[1], spots, still, values, *limits)
 
-    _, _, rough = shown(np.arange(len(keys) - 1), np.zeros(len(keys) - 1))
-    frames, slopes, fine = shown(*_samples(dense, rough.tolerance, len(keys)))
+    _, _, rough = yield from shown(np.arange(len(keys) - 1), np.zeros(len(keys) - 1))
+    samples = yield partial(_samples, dense, rough.tolerance, len(keys))
+    frames, slopes, fine = yield from shown(*samples)
+    return (yield partial(_plan, spots, frames, slopes, fine, before, before - sum(count for count, _ in moving)))
+
+
+def _plan(places: list[Place], frames: Floats, slopes: Floats, fine: Shown, before: int, others: int) -> Plan:
+    """The arithmetic of it, from dense samples; of the keys `before`, so many `others` belong to curves that stay."""
     fine.mind_contacts()
-    values = fine.values
-    result = simplify(frames, values, fine.tolerance, fine.measure, fine.verify, slopes)
-    for channel, curve in enumerate(moving.values()):
-        fill_bezier(curve, *(part.astype(np.float32) for part in result.handles(channel, frames, values)))
-    after = sum(len(curve.keyframe_points) for curve in curves.values())
+    result = simplify(frames, fine.values, fine.tolerance, fine.measure, fine.verify, slopes)
+    handles = {}
+    for channel, place in enumerate(places):
+        points, left, right = (part.astype(np.float32) for part in result.handles(channel, frames, fine.values))
+        handles[place] = points, left, right
     lips, turns = fine.errors(result.values)
-    return Simplification(before, after, 1e3 * lips, float(np.degrees(turns)), *fine.kept(result.values))
+    return Plan(handles, Simplification(before, others + result.count, 1e3 * lips,
+                                        float(np.degrees(turns)), *fine.kept(result.values)))
 
 
 def _key_frames(curve: Any) -> Floats:

@@ -29,13 +29,14 @@ from ..motion.regions import FaceChannels
 from ..motion.resample import to_whole_frames
 from ..motion.timing import WHOLE, Keying, TimeMap
 from ..retarget.player import Retarget, retarget_of_take, retargets
+from ..runner import Work, finish
 from . import assign
 from .channels import channels_of
-from .fcurves import Channel, remove_curves, slot_of, write_channels
+from .fcurves import Channel, digest, remove_curves, slot_of, write_channels
 from .keyed_gains import keyed_gains
 from .mouth import mouth_of
 from .nla import remove_strips, shift_strips
-from .simplify import Bound, Simplification, simplify_curves
+from .simplify import Bound, Find, Simplification, plan_simplification
 from .take_data import (
     BEFORE,
     LOUDNESS_KEY,
@@ -254,36 +255,67 @@ def _refresh(head: Head | Retarget) -> None:
 
 
 def simplify_take(action: Any, bound: Bound | None = None, head: Head | None = None) -> tuple[Any, Simplification]:
+    """`simplifying`, at once; returns the Action and what was found."""
+    head = head or head_of_take(action)
+    name, found = finish(simplifying(lambda: (action, head), bound or Bound()))
+    return bpy.data.actions[name], found
+
+
+def simplifying(find: Find, bound: Bound) -> Work[tuple[str, Simplification]]:
     """Takes out all keys of a take that the bound does not need; tuning it again keeps to the same bound.
 
-    Returns the Action and what was found. A take edited by hand or linked stays as it is: a copy is simplified and
-    played in its place. One that is simplified already starts again from all its keys.
+    `find` gives the take and its head, found again. Returns the Action's name and what was found; nothing is changed
+    before that. A take edited by hand or linked stays as it is: a copy is simplified and played in its place. One that
+    is simplified already starts again from all its keys.
     """
+    action, head = find()
     check_take(action)
-    head, bound = head or head_of_take(action), bound or Bound()
     if not isinstance(head, Head):
         raise ArtalkError("Only takes on a head can be simplified.", "Simplify the head's take, then retarget it.")
     assign.check_editable(head)
-    result = action
-    if action.library is not None or is_edited(action):
-        result = duplicate_take(action)
-    elif SIMPLIFIED in action[TAKE_KEY]:
-        del action[TAKE_KEY][SIMPLIFIED]
-        retune(action, *settings_of(action), head)
-    found = _simplify(result, head, bound)
-    if result != action and _plays(action, head):
-        play_take(result, head)
-    elif _plays(result, head):
-        _refresh(head)
-    return result, found
+    stays = action.library is not None or is_edited(action)
+    look, dense = digest(action, curves_of(action)), None
+    if not stays and SIMPLIFIED in action[TAKE_KEY]:
+        dense = duplicate_take(action)
+        del dense[TAKE_KEY][SIMPLIFIED]
+        retune(dense, *settings_of(dense), head)
+    name = dense.name if dense is not None else action.name
+    del action, head
+    try:
+        places = curves_of(bpy.data.actions[name])
+        plan = yield from plan_simplification(lambda: (_there(name) if dense else find()[0], find()[1]), places, bound)
+        action, head = find()
+        if digest(action, curves_of(action)) != look:
+            raise ArtalkError(f"The take “{action.name}” was changed meanwhile.", "Simplify it once more.")
+        result = duplicate_take(action) if stays else action
+        plan.apply(result)
+        _note_simplified(result, bound)
+        if stays and _plays(action, head):
+            play_take(result, head)
+        elif _plays(result, head):
+            _refresh(head)
+        return result.name, plan.found
+    finally:
+        if dense is not None and name in bpy.data.actions:
+            bpy.data.actions.remove(bpy.data.actions[name])
 
 
-def _simplify(action: Any, head: Head, bound: Bound) -> Simplification:
-    places = curves_of(action)
-    found = simplify_curves(action, head, places, bound)
-    note_curves(action, places)
+def _there(name: str) -> Any:
+    action = bpy.data.actions.get(name)
+    if action is None:
+        raise ArtalkError(f"The take “{name}” is gone.", "Simplify another one.")
+    return action
+
+
+def _simplify(action: Any, head: Head, bound: Bound) -> None:
+    """Simplifies keys that were just made."""
+    finish(plan_simplification(lambda: (action, head), curves_of(action), bound)).apply(action)
+    _note_simplified(action, bound)
+
+
+def _note_simplified(action: Any, bound: Bound) -> None:
+    note_curves(action, curves_of(action))
     action[TAKE_KEY][SIMPLIFIED] = asdict(bound)
-    return found
 
 
 def _plays(action: Any, head: Head | Retarget) -> bool:

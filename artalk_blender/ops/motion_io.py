@@ -52,16 +52,13 @@ class _FileJob(ModalJob):
     Meanwhile nothing else is let through: an undo or a save in between would meet a scene of our own.
     """
 
+    alone = True
     _browsed = _modal = False
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         # the browser calls this for what was invoked; whatever calls it once more, as to redo it, waits
         self._modal, self._browsed = self._browsed and not bpy.app.background, False
         return self.run(context, self._modal)
-
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        outcome = super().modal(context, event)
-        return {"RUNNING_MODAL"} if outcome == {"PASS_THROUGH"} else outcome
 
 
 class ARTALK_OT_import_motion(_NeedsHead, _FileJob, bpy.types.Operator, ImportHelper):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tune, simplify, switch, copy, rename and remove takes. None of it asks the model."""
+"""Tune, switch, copy, rename and remove takes. None of it asks the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from .. import compat
 from ..animation.follow import follow_strip
 from ..animation.nla import playing_take, push_take
 from ..animation.takes import (
-    Bound,
     duplicate_take,
     is_take,
     play_take,
@@ -19,7 +18,6 @@ from ..animation.takes import (
     rename_take,
     retune,
     settings_of,
-    simplify_take,
 )
 from ..errors import ArtalkError, EngineError
 from ..head.handle import Head, find_head
@@ -64,11 +62,15 @@ class _TakeOperator:
 
     def say_where(self, action: Any, result: Any, done: str) -> None:
         """An edited take stays as it is: says that another one has come in its place."""
-        if result == action:
-            self.report({"INFO"}, said(f"{done} “{result.name}”."))
-        else:
-            self.report({"WARNING"}, said(f"“{action.name}” was edited by hand and stays as it is. {done} a copy, "
-                                          f"“{result.name}”."))
+        kind, text = where(action.name, result.name, done)
+        self.report({kind}, said(text))
+
+
+def where(name: str, result: str, done: str) -> tuple[str, str]:
+    """What is to be reported of a take that was changed, or a copy in its place."""
+    if result == name:
+        return "INFO", f"{done} “{result}”."
+    return "WARNING", f"“{name}” was edited by hand and stays as it is. {done} a copy, “{result}”."
 
 
 def take_reason(context: bpy.types.Context) -> str:
@@ -99,27 +101,6 @@ class ARTALK_OT_reset_tuning(_TakeOperator, bpy.types.Operator):
         result = retune(action, ProcessSettings(), None, _owner(action, head))
         show_settings(context.scene, ProcessSettings())
         self.say_where(action, result, "Reset")
-
-
-class ARTALK_OT_simplify_take(_TakeOperator, bpy.types.Operator):
-    """Take out keys as far as nobody sees it, so that the rest can be edited; closed lips stay closed"""
-
-    bl_idname = "artalk.simplify_take"
-    bl_label = "Simplify Take"
-
-    millimetres: bpy.props.FloatProperty(
-        name="Millimetres", default=0.1, min=0.001, max=10.0, precision=3,
-        description="How far the lips may be off; twice that for the rest of the face",
-    )
-    degrees: bpy.props.FloatProperty(
-        name="Degrees", default=0.1, min=0.001, max=10.0, precision=3, description="How far head and jaw may be off",
-    )
-
-    def run(self, context: bpy.types.Context, action: Any, head: Head | Retarget | None) -> None:
-        bound = Bound(self.millimetres, self.degrees)
-        result, found = simplify_take(action, bound, _owner(action, head))
-        self.say_where(action, result, f"{found.keys_after} of {found.keys_before} keys are left, at most "
-                                       f"{found.millimetres:.3f} mm and {found.degrees:.3f}° off, in")
 
 
 class ARTALK_OT_use_take(_TakeOperator, bpy.types.Operator):
@@ -213,7 +194,7 @@ def _owner(action: Any, head: Head | Retarget | None) -> Head | Retarget | None:
 
 
 CLASSES = (
-    ARTALK_OT_retune_take, ARTALK_OT_reset_tuning, ARTALK_OT_simplify_take, ARTALK_OT_use_take,
+    ARTALK_OT_retune_take, ARTALK_OT_reset_tuning, ARTALK_OT_use_take,
     ARTALK_OT_duplicate_take, ARTALK_OT_rename_take, ARTALK_OT_remove_take, ARTALK_OT_push_take_to_nla,
     ARTALK_OT_follow_strip,
 )

@@ -27,6 +27,7 @@ from ..ops import takes as take_ops
 from ..ops.generate import ARTALK_OT_generate_motion, disabled_reason
 from ..ops.regenerate import ARTALK_OT_regenerate_range, range_reason
 from ..ops.regenerate import disabled_reason as regenerate_reason
+from ..ops.simplify import ARTALK_OT_simplify_take
 from ..ops.speech import ARTALK_OT_copy_report, ARTALK_OT_open_speech, ARTALK_OT_stop_job
 from ..ops.style import ARTALK_OT_capture_style
 from ..retarget.player import find_player
@@ -186,7 +187,7 @@ def draw_takes(layout: Any, context: Any) -> None:
         else:
             wrapped(box, "Generate the take again", "BLANK1")
     row = layout.row(align=True)
-    row.operator(take_ops.ARTALK_OT_simplify_take.bl_idname, text="Simplify", icon="MOD_DECIM")
+    row.operator(ARTALK_OT_simplify_take.bl_idname, text="Simplify", icon="MOD_DECIM")
     row.operator(take_ops.ARTALK_OT_push_take_to_nla.bl_idname, text="To NLA", icon="NLA_PUSHDOWN")
 
 

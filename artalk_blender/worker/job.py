@@ -125,6 +125,7 @@ class ModalJob(Job):
     """
 
     stopped = "Stopped; the scene is as it was."
+    alone = False  # lets nothing else through meanwhile: no undo, no save, no click
 
     _runner: Runner | None = None
     _timer: Any = None
@@ -158,7 +159,7 @@ class ModalJob(Job):
             self._runner.stop()
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
-            return {"PASS_THROUGH"}
+            return {"RUNNING_MODAL"} if self.alone else {"PASS_THROUGH"}
         outcome = self._advance(_SLICE)
         if outcome == {"RUNNING_MODAL"}:
             now = time.monotonic()
