@@ -8,12 +8,13 @@ from typing import Any
 import bpy
 
 from ..animation.nla import playing_take
+from ..animation.take_data import check_take
 from ..animation.takes import Bound, head_of_take, simplifying
 from ..errors import ArtalkError
 from ..head.handle import Head, find_head, head_of
 from ..language import said
-from ..runner import Work
 from ..retarget.player import find_player
+from ..runner import Work
 from ..worker.job import ModalJob, is_busy
 from .takes import take_reason, where
 
@@ -57,6 +58,7 @@ class ARTALK_OT_simplify_take(ModalJob, bpy.types.Operator):
         if action is None:
             raise ArtalkError(f"There is no take “{self.take}”." if self.take else "The head plays no take.",
                               "Choose one of the list, or generate one.")
+        check_take(action)
         head = find_head(bpy.context) if action == playing else None
         find = _Found(action.name, (head or head_of_take(action)))
         name = action.name
