@@ -137,6 +137,19 @@ def test_lips_keep_moving_in_noise(pipeline: Pipeline, speech: np.ndarray) -> No
     assert np.corrcoef(quiet, loud)[0, 1] > 0.7
 
 
+def test_no_music_machine_or_weather_makes_the_mouth_talk(pipeline: Pipeline) -> None:
+    """The sounds of `odd_sounds`, by other code than the training's. Talk opens the mouth 4 mm in the mean."""
+    pytest.importorskip("scipy")
+    from engine.training.odd_sounds import nobodys_sounds
+
+    for name, sound in nobodys_sounds(12.0).items():
+        opening = _opening(pipeline.generate(sound.astype(np.float32)))
+        tone = name == "sweep"    # one pure tone gliding up for all the time: a slowly opening mouth
+        assert opening.mean() < (0.004 if tone else 0.0006), name
+        assert np.percentile(opening, 95) < (0.008 if tone else 0.003), name
+        assert np.percentile(np.abs(np.diff(opening)), 95) * FPS < (0.02 if tone else 0.01), name
+
+
 def _played(sound: np.ndarray, speed: float) -> np.ndarray:
     return np.interp(np.arange(int(len(sound) / speed)) * speed, np.arange(len(sound)), sound)
 

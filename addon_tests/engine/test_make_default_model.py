@@ -74,6 +74,21 @@ def test_done_steps_are_not_done_again(build: Path):
     assert (build / "again.npz").read_bytes() == (build / "model.npz").read_bytes()
 
 
+def test_a_generator_is_used_to_another_encoder_without_a_step(build: Path):
+    """The least squares alone: with the same encoder nothing but rounding may change."""
+    said = subprocess.run(
+        [sys.executable, "-m", "engine.training.make_default_model", "--build", build, "--out", build / "same.npz",
+         "--start", build / "generator.pt", "--start-encoder", build / "mel_encoder" / "latest.npz", "--frozen-encoder",
+         "--steps", "0", "--from", "generator", "--until", "pack"], cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert [line for line in said.stdout.splitlines() if line.startswith("== ")] == ["== generator", "== pack"]
+    sound = _buzzing(98, 4.0).samples.astype(np.float32) / 32768
+    before, after = (
+        Pipeline(load_model(build / name, device="cpu")).generate(sound) for name in ("model.npz", "same.npz")
+    )
+    assert np.abs(before - after).mean() < 0.02
+
+
 def test_the_shipped_model_taken_apart_and_packed_is_itself(tmp_path: Path):
     unpack(DEFAULT_MODEL, tmp_path)
     pack(tmp_path / CODEC, tmp_path / GENERATOR, tmp_path / ENCODER, tmp_path / "again.npz")

@@ -284,7 +284,7 @@ def main() -> None:
         "--trust", type=float, default=1.0, help="share of the encoder's own phones in the targets"
     )
     parser.add_argument("--threshold", type=float, default=0.2, help="bilabial share that closes the lips")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=4000, help="of the generator; 0: only used to another encoder")
     parser.add_argument("--rate", type=float, default=1.2e-3)
     parser.add_argument("--keep", type=float, default=0.0, help="share of --start's weights in the generator written")
     parser.add_argument("--style-talks", type=int, default=12, help="talks that each named style is chosen from")
