@@ -138,7 +138,7 @@ def test_lips_keep_moving_in_noise(pipeline: Pipeline, speech: np.ndarray) -> No
 
 
 def test_no_music_machine_or_weather_makes_the_mouth_talk(pipeline: Pipeline) -> None:
-    """The sounds of `odd_sounds`, by other code than the training's. Talk opens the mouth 4 mm in the mean."""
+    """The sounds of `odd_sounds`, by other code than the training's. Talk opens the mouth 3 mm in the mean."""
     pytest.importorskip("scipy")
     from engine.training.odd_sounds import nobodys_sounds
 

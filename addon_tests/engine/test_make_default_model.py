@@ -79,7 +79,8 @@ def test_a_generator_is_used_to_another_encoder_without_a_step(build: Path):
     said = subprocess.run(
         [sys.executable, "-m", "engine.training.make_default_model", "--build", build, "--out", build / "same.npz",
          "--start", build / "generator.pt", "--start-encoder", build / "mel_encoder" / "latest.npz", "--frozen-encoder",
-         "--steps", "0", "--from", "generator", "--until", "pack"], cwd=ROOT, capture_output=True, text=True, check=True,
+         "--steps", "0", "--from", "generator", "--until", "pack"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert [line for line in said.stdout.splitlines() if line.startswith("== ")] == ["== generator", "== pack"]
     sound = _buzzing(98, 4.0).samples.astype(np.float32) / 32768
