@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -136,17 +137,61 @@ def test_lips_keep_moving_in_noise(pipeline: Pipeline, speech: np.ndarray) -> No
     assert np.corrcoef(quiet, loud)[0, 1] > 0.7
 
 
+def test_no_music_machine_or_weather_makes_the_mouth_talk(pipeline: Pipeline) -> None:
+    """The sounds of `odd_sounds`, by other code than the training's. Talk opens the mouth 3 mm in the mean."""
+    pytest.importorskip("scipy")
+    from engine.training.odd_sounds import nobodys_sounds
+
+    for name, sound in nobodys_sounds(12.0).items():
+        opening = _opening(pipeline.generate(sound.astype(np.float32)))
+        tone = name == "sweep"    # one pure tone gliding up for all the time: a slowly opening mouth
+        assert opening.mean() < (0.004 if tone else 0.0006), name
+        assert np.percentile(opening, 95) < (0.008 if tone else 0.003), name
+        assert np.percentile(np.abs(np.diff(opening)), 95) * FPS < (0.02 if tone else 0.01), name
+
+
+def _played(sound: np.ndarray, speed: float) -> np.ndarray:
+    return np.interp(np.arange(int(len(sound) / speed)) * speed, np.arange(len(sound)), sound)
+
+
+def _whispered(sound: np.ndarray) -> np.ndarray:
+    """The same spectrum 40 times a second, every phase by chance."""
+    frames = len(sound) // 400
+    spectrum = np.abs(np.fft.rfft(sound[: frames * 400].reshape(frames, 400), axis=1))
+    turned = np.exp(2j * np.pi * np.random.default_rng(4).random(spectrum.shape))
+    return np.fft.irfft(spectrum * turned, 400, axis=1).reshape(-1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "speed", "least"),
+    [
+        (lambda sound: _played(sound, 1.3), 1.3, 0.75),  # pitch and formants of a child, in a hurry
+        (lambda sound: _played(sound, 0.8), 0.8, 0.8),
+        (_whispered, 1.0, 0.7),
+        (lambda sound: np.round(0.003 * sound * 32767) / 32767, 1.0, 0.9),  # 56 dB under full scale, in 16 bits
+        (lambda sound: np.clip(20 * sound, -1, 1), 1.0, 0.7),
+        (lambda sound: sound + 0.5 * np.roll(sound, 5 * RATE), 1.0, 0.6),
+    ],
+    ids=["child", "giant", "whisper", "faint", "overdriven", "second talker"],
+)
+def test_odd_voices_keep_the_lips_in_step(
+    pipeline: Pipeline, speech: np.ndarray, changed: Callable[[np.ndarray], np.ndarray], speed: float, least: float
+) -> None:
+    plain = 0.5 * speech / np.abs(speech).max()
+    clean = _opening(pipeline.generate(plain))
+    heard = _opening(pipeline.generate(changed(plain).astype(np.float32)))
+    heard = np.interp(np.arange(len(clean)) / speed, np.arange(len(heard)), heard)
+    assert np.corrcoef(clean, heard)[0, 1] > least
+    assert 0.7 < np.percentile(heard, 95) / np.percentile(clean, 95) < 1.4
+
+
 def test_two_talkers_whispering_and_singing_stay_a_face(pipeline: Pipeline, speech: np.ndarray) -> None:
     """Not lip-sync, but no garbage either: a mouth within its range, no flutter."""
     two = speech + np.roll(speech, 5 * RATE)
-    frames = len(speech) // 400
-    spectrum = np.abs(np.fft.rfft(speech[: frames * 400].reshape(frames, 400), axis=1))
-    turned = np.exp(2j * np.pi * np.random.default_rng(4).random(spectrum.shape))
-    whispered = np.fft.irfft(spectrum * turned, 400, axis=1).reshape(-1)
     time = np.arange(10 * RATE) / RATE
     phase = 2 * np.pi * np.cumsum(220 * (1 + 0.02 * np.sin(2 * np.pi * 5.5 * time))) / RATE
     sung = sum(np.sin(k * phase) * np.exp(-((k * 220 - 700) / 500) ** 2) for k in range(1, 16)) * 0.1
-    for sound in (two, whispered, sung):
+    for sound in (two, _whispered(speech), sung):
         motion = pipeline.generate(np.asarray(sound, np.float32))
         opening = _opening(motion)
         assert np.isfinite(motion).all() and np.abs(motion[:, :100]).max() < 1.6

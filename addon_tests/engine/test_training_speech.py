@@ -96,6 +96,26 @@ def lowest_level_inside(samples: np.ndarray, rate: int, start: float, end: float
     return min(part[i : i + step].std() for i in range(0, max(1, len(part) - step), step))
 
 
+def test_espeak_has_every_voice_of_the_corpus():
+    try:
+        espeak = Espeak()
+    except SynthesisError as error:
+        pytest.skip(str(error))
+    for language in set(corpus._ESPEAK_LANGUAGES):
+        assert len(espeak.say("ma", language, 300, 50, 50).samples) > 1000, language
+    for variant in set(corpus._ESPEAK_VARIANTS) - {""}:
+        assert len(espeak.say("ma", f"en-us+{variant}", 300, 50, 50).samples) > 1000, variant
+
+
+def test_a_voice_that_says_nothing_is_no_empty_shard(tmp_path, monkeypatch):
+    """Festival's Indian voices without the packages of their languages do that."""
+    monkeypatch.setattr(corpus, "festival", lambda voice, said, stretches: iter(()))
+    shard = corpus.Shard("mute", "festival", corpus.FESTIVAL_VOICES[0], 0.01, 1)
+    with pytest.raises(SynthesisError, match="mute.*spoke nothing"):
+        corpus.make_shard(shard, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_espeak_closures_lie_inside_their_labels():
     try:
         espeak = Espeak()

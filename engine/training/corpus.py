@@ -36,13 +36,13 @@ from .voices import badly_recorded, other_speaker
 
 RATE = 16000
 ESPEAK_SHARE, FLITE_SHARE = 0.36, 0.28  # of the hours of speech; the rest is Festival's
-NOT_SPEECH_SHARE = 0.05  # on top of the speech
+NOT_SPEECH_SHARE = 0.07  # on top of the speech
 SHARD_HOURS = 0.25
 CHANGED = 0.8  # share of the speech that becomes another speaker's
 WHISPERED, BREATHY, BADLY_RECORDED = 0.04, 0.3, 0.1
 
 _ESPEAK_LANGUAGES = (
-    "en-us", "en-us", "en-us", "en-gb", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "de", "de", "fr",
+    "en-us", "en-us", "en-us", "en", "en", "en-gb-x-rp", "en-gb-scotland", "en-029", "de", "de", "fr",
     "fr", "es",
     "es", "es-419", "it", "it", "pt", "pt-br", "nl", "sv", "da", "nb", "pl", "pl", "cs", "sk", "sl", "hr",
     "hu", "ro", "fi",
@@ -221,6 +221,8 @@ def make_shard(shard: Shard, folder: Path) -> str:
         total += len(finished[0]) / RATE
         if total >= wanted:
             break
+    if not made:
+        raise SynthesisError(f"{shard.name}: the voice spoke nothing; is the package of its language installed?")
     save_shard(made, path)
     return f"{shard.name}: {total / 3600:.3f} h, {len(made)} utterances, symbols without a label {unknown}"
 
@@ -282,8 +284,12 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(options.jobs) as pool:
         shards = plan(options.hours, options.seed)
-        for line in pool.map(make_shard, shards, [options.out] * len(shards)):
-            print(line, flush=True)
+        try:
+            for line in pool.map(make_shard, shards, [options.out] * len(shards)):
+                print(line, flush=True)
+        except SynthesisError as missing:
+            pool.shutdown(cancel_futures=True)
+            raise SystemExit(str(missing)) from None
 
 
 if __name__ == "__main__":

@@ -88,9 +88,8 @@ def metric_module(folder: Path) -> ModuleType:
     return module
 
 
-def clip_events(labels: Path, clips: Path, out: Path) -> list[tuple[dict[str, Any], Any]]:
+def clip_events(labels: Path, clips: Path, out: Path, metric: ModuleType) -> list[tuple[dict[str, Any], Any]]:
     """Label and the metric's events of every clip that has curves."""
-    metric = metric_module(labels)
     events = []
     for label in json.loads((labels / "labels.json").read_text(encoding="utf-8"))["clips"]:
         curves, sound = out / f"{label['id']}.npz", clips / Path(label["file"]).name
@@ -104,9 +103,12 @@ def clip_events(labels: Path, clips: Path, out: Path) -> list[tuple[dict[str, An
     return events
 
 
-def table(labels: Path, clips: Path, out: Path) -> list[str]:
-    """The metric's rows: all clips, English, other languages, men and women."""
-    metric, events = metric_module(labels), clip_events(labels, clips, out)
+def table(labels: Path, clips: Path, out: Path, metric_folder: Path | None = None) -> list[str]:
+    """The metric's rows: all clips, English, other languages, men and women. The metric lies beside the labels, or
+    in a folder of its own.
+    """
+    metric = metric_module(metric_folder or labels)
+    events = clip_events(labels, clips, out, metric)
     groups = {
         "all": events,
         "English": [pair for pair in events if pair[0].get("lang") == "en"],

@@ -205,7 +205,15 @@ def _corpus(given: argparse.Namespace) -> None:
 
 
 def _codec(given: argparse.Namespace) -> None:
-    _call("train_codec", "--steps", str(given.codec_steps), "--out", str(given.build / CODEC))
+    _call(
+        "train_codec",
+        "--steps",
+        str(given.codec_steps),
+        "--clips",
+        str(given.codec_clips),
+        "--out",
+        str(given.build / CODEC),
+    )
 
 
 def _pack(given: argparse.Namespace) -> None:
@@ -213,7 +221,9 @@ def _pack(given: argparse.Namespace) -> None:
 
 
 def _styles(given: argparse.Namespace) -> None:
-    _call("make_styles", "--model", str(given.out), "--out", str(given.out.parent))
+    _call(
+        "make_styles", "--model", str(given.out), "--out", str(given.out.parent), "--talks", str(given.style_talks)
+    )
 
 
 STEPS: dict[str, tuple[str | None, Callable[[argparse.Namespace], None]]] = {
@@ -233,9 +243,11 @@ doing.
 
 
 def is_done(name: str, given: argparse.Namespace) -> bool:
-    """Whether a step's result is there."""
+    """Whether a step's result is there, or not needed."""
     if name in ("pack", "styles"):
         return False
+    if name == "imagined" and given.start is not None:
+        return True
     file = STEPS[name][0]
     return (
         (given.build / file).exists()
@@ -256,6 +268,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=14.0, help="of speech in the corpus")
     parser.add_argument("--encoder-steps", type=int, default=12000)
     parser.add_argument("--codec-steps", type=int, default=1600)
+    parser.add_argument("--codec-clips", type=int, default=400, help="of teacher motion, 40 s each")
     parser.add_argument("--start", type=Path, default=None, help="go on from this generator")
     parser.add_argument(
         "--start-encoder", type=Path, default=None, help="the encoder that generator was used to"
@@ -271,9 +284,10 @@ def main() -> None:
         "--trust", type=float, default=1.0, help="share of the encoder's own phones in the targets"
     )
     parser.add_argument("--threshold", type=float, default=0.2, help="bilabial share that closes the lips")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=4000, help="of the generator; 0: only used to another encoder")
     parser.add_argument("--rate", type=float, default=1.2e-3)
     parser.add_argument("--keep", type=float, default=0.0, help="share of --start's weights in the generator written")
+    parser.add_argument("--style-talks", type=int, default=12, help="talks that each named style is chosen from")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     given.corpus = given.corpus or given.build / "corpus"

@@ -22,13 +22,13 @@ from .styles import NAMED, Style
 from .teacher import LipGains, motion_from_phones
 from .train_generator import STYLE_FRAMES
 
-TALKS, SECONDS = 12, 24.0
+SECONDS = 24.0
 
 
-def windows(style: Style, gains: LipGains) -> np.ndarray:
-    """(many, 50, 106) float32: moments full of talk in a style."""
+def windows(style: Style, gains: LipGains, talks: int) -> np.ndarray:
+    """(many, 50, 106) float32: moments full of talk in a style, from so many talks."""
     cut: list[np.ndarray] = []
-    for seed in range(TALKS):
+    for seed in range(talks):
         phones = random_phones(np.random.default_rng(500 + seed), SECONDS)
         motion = motion_from_phones(phones, SECONDS, seed=500 + seed, style=style, gains=gains)
         starts = range(0, len(motion) - STYLE_FRAMES, 10)
@@ -48,12 +48,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=MODEL_FILE)
     parser.add_argument("--out", type=Path, default=MODEL_FILE.parent)
+    parser.add_argument("--talks", type=int, default=12, help="of 24 s each, from which the moments are cut")
     given = parser.parse_args()
     network = load_model(given.model, device="cpu").network
     assert isinstance(network, PortableNetwork)
     gains = lip_gains()
     for name, style in NAMED.items():
-        chosen = most_typical(windows(style, gains), network)
+        chosen = most_typical(windows(style, gains, given.talks), network)
         np.save(given.out / f"style_{name}.npy", chosen.astype(np.float32))
         print(f"style_{name}.npy")
 

@@ -68,6 +68,22 @@ def _music(count: int, rng: np.random.Generator) -> Sound:
     return out
 
 
+def _tune(count: int, rng: np.random.Generator) -> Sound:
+    """One instrument alone, note after note: the nearest that music comes to a voice."""
+    out, at = np.zeros(count), 0
+    scale, root = _SCALES[rng.integers(len(_SCALES))], rng.uniform(80.0, 500.0)
+    beat, place = RATE * 60.0 / rng.uniform(60.0, 200.0), int(rng.integers(8))
+    decay = rng.uniform(0.1, 1.0) if rng.random() < 0.6 else 1e3  # plucked or blown
+    while at < count:
+        length = min(count - at, int(beat * rng.choice((0.5, 1.0, 1.0, 2.0))))
+        place = int(np.clip(place + rng.integers(-3, 4), 0, 2 * len(scale)))
+        hertz = root * 2 ** ((scale[place % len(scale)] + 12 * (place // len(scale))) / 12)
+        fade = np.minimum(1.0, np.arange(length, 0, -1) / (0.02 * RATE))
+        out[at : at + length] = _note(length, hertz, rng, decay, int(rng.integers(1, 20))) * fade
+        at += length + int(rng.random() < 0.2) * int(0.3 * beat)
+    return out
+
+
 def _hum(count: int, rng: np.random.Generator) -> Sound:
     """A machine: steady partials and some noise."""
     steady = _note(count, rng.uniform(40.0, 400.0), rng, 1e3, int(rng.integers(1, 30)))
@@ -78,7 +94,7 @@ def _beeps(count: int, rng: np.random.Generator) -> Sound:
     """Single tones and sweeps with pauses."""
     out, at = np.zeros(count), 0
     while at < count:
-        length = min(count - at, int(RATE * rng.uniform(0.05, 0.6)))
+        length = min(count - at, int(RATE * 0.05 * 80.0 ** rng.random()))
         sweep = np.linspace(rng.uniform(200.0, 4000.0), rng.uniform(200.0, 4000.0), length)
         if rng.random() < 0.6:
             sweep[:] = sweep[0]
@@ -100,7 +116,7 @@ def _knocks(count: int, rng: np.random.Generator) -> Sound:
 
 
 _KINDS: tuple[Callable[[int, np.random.Generator], Sound], ...] = (
-    _coloured, _coloured, _music, _music, _music, _hum, _beeps, _knocks,
+    _coloured, _coloured, _music, _music, _music, _tune, _tune, _hum, _beeps, _knocks,
 )  # fmt: skip
 
 

@@ -245,7 +245,7 @@ class Schedule:
 def train(
     trainee: Trainee, lessons: Sequence[Lesson], schedule: Schedule, out: Path, every: int = 100
 ) -> None:
-    """Train in place and write ``out``: the averaged tensors of all trained parts."""
+    """Train in place and write ``out``: the averaged tensors of all trained parts; without a step, what they are."""
     torch.manual_seed(schedule.seed)
     rng = np.random.default_rng(schedule.seed)
     flips = torch.Generator().manual_seed(schedule.seed)
@@ -278,6 +278,8 @@ def train(
             print(f"{step + 1} {mean} {time.monotonic() - began:.0f} s", flush=True)
             seen = []
             torch.save({name: mixed(average[name], former[name], schedule.kept) for name in average}, out)
+    if not schedule.steps:
+        torch.save(former, out)
 
 
 def mixed(new: dict[str, Tensor], old: dict[str, Tensor], kept: float) -> dict[str, Tensor]:
