@@ -99,3 +99,28 @@ def test_sentences(scenes: dict):
         rasterize(means, quats, scales, opacities, colors, view, K, size, backend="vulkan")
     with pytest.raises(EngineError, match="0 x 64 pixels"):
         rasterize(means, quats, scales, opacities, colors, view, K, (0, 64))
+
+
+@pytest.mark.skipif(not (is_there("numba") and is_there("torch")), reason="needs numba and torch")
+@pytest.mark.parametrize(("threads", "channels", "size"), [(1, 3, (97, 50)), (3, 32, (64, 64))])
+def test_fast_as_plain(threads: int, channels: int, size: tuple[int, int]):
+    """Large and small, long and short, faint and thick Gaussians, some outside: the compiled kernel draws the same."""
+    import torch
+
+    from engine.gaussian.kernel import rasterize_fast
+    from engine.gaussian.plain import rasterize_plain
+
+    rng = np.random.default_rng(channels)
+    count = 4000
+    given = [rng.normal(size=(count, 3)) * 1.5, rng.normal(size=(count, 4)) * rng.uniform(0.01, 1, (count, 1)),
+             np.exp(rng.normal(-3, 1.2, (count, 3))), rng.uniform(0, 1, count) ** 3,
+             rng.normal(size=(count, channels)), np.eye(4)]
+    given[5][:3] = np.linalg.qr(rng.normal(size=(3, 3)))[0] @ np.eye(3, 4)
+    given[5][2, 3] = 4
+    K = np.array([[70.0, 0, size[0] / 2], [0, 80.0, size[1] / 2], [0, 0, 1]])
+    given = [value.astype(np.float32) for value in (*given, K)]
+    image, light = rasterize_fast(*given, size, threads)
+    wanted, light_wanted = rasterize_plain(*(torch.from_numpy(value) for value in given), size)
+    error = np.abs(image - wanted.numpy()).max(0)
+    assert error.mean() < 1e-5 and (error > 1e-4).mean() < 0.01 and error.max() < 0.05
+    assert np.abs(light - light_wanted.numpy()).mean() < 1e-6 < light.mean()

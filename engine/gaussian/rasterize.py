@@ -90,15 +90,17 @@ def _plain(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tupl
     from .plain import rasterize_plain
 
     with torch.inference_mode():
-        image, light = rasterize_plain(*(torch.as_tensor(value) for value in given), size)
+        means, quats, scales, opacities, colors, viewmat, K = (torch.as_tensor(value) for value in given)
+        image, light = rasterize_plain(means, quats, scales, opacities, colors, viewmat, K, size)
     return (image, light) if tensors else (image.numpy(), light.numpy())
 
 
 def _numba(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tuple[Image, Image]:
     from .kernel import rasterize_fast
 
-    arrays = [value.detach().cpu().numpy() for value in given] if tensors else [np.asarray(value) for value in given]
-    image, light = rasterize_fast(*arrays, size)
+    means, quats, scales, opacities, colors, viewmat, K = (
+        value.detach().cpu().numpy() if tensors else np.asarray(value) for value in given)
+    image, light = rasterize_fast(means, quats, scales, opacities, colors, viewmat, K, size)
     if not tensors:
         return image, light
     import torch
