@@ -44,8 +44,9 @@ def rasterize_fast(means: Floats, quats: Floats, scales: Floats, opacities: Floa
     columns, rows = -(-width // _TILE), -(-height // _TILE)
     count, channels = colors.shape
     given = [np.ascontiguousarray(value, np.float32) for value in (means, quats, scales, opacities)]
-    padded = np.zeros((count, -(-channels // 8) * 8), np.float32)   # whole vector registers
-    padded[:, :channels] = colors
+    padded = np.ascontiguousarray(colors, np.float32)
+    if channels % 8:        # whole vector registers
+        padded = np.pad(padded, ((0, 0), (0, 8 - channels % 8)))
     shape = np.empty((count, 7), np.float32)
     tiles = np.empty((count, 4), np.int32)
     keys = np.empty(count, np.uint32)
