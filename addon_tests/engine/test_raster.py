@@ -14,6 +14,7 @@ from engine.gaussian.rasterize import is_there, rasterize, rasterize_with_alpha
 SCENES = ("rgb64", "rgb128", "dense64", "feat64", "cull_wide_100x70", "head12_128")
 BACKENDS = [
     pytest.param("plain", marks=pytest.mark.skipif(not is_there("torch"), reason="needs torch")),
+    "numpy",
     pytest.param("numba", marks=pytest.mark.skipif(not is_there("numba"), reason="needs numba")),
 ]
 every_backend = pytest.mark.parametrize("backend", BACKENDS)

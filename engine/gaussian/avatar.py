@@ -81,7 +81,7 @@ class Avatar:
                fresh_noise: int | None = None) -> Iterator[Floats]:
         """Pictures (4,size,size) of a motion (T,106) from `start` to before `stop`: red, green, blue, alpha, 0 to 1.
 
-        Colours are as the network means them for the screen (sRGB), over black. The motion is not changed.
+        Colours are as the network means them for the screen (sRGB). The motion is not changed.
         `fresh_noise`, a seed, gives every frame noise of its own, as the published program does.
         """
         stop = len(motion) if stop is None else stop
@@ -105,7 +105,7 @@ class Avatar:
         for at, points in enumerate(head_points(self.head, motion, self.photo.shape, start, stop), start):
             with torch.inference_mode(), memory_in_a_sentence():
                 image, alpha = self.features(points, poses[at], size, channels=3)
-                yield torch.cat([image, alpha[None]]).clamp(0, 1).cpu().numpy()
+                yield torch.cat([image / alpha.clamp(min=1e-6), alpha[None]]).clamp(0, 1).cpu().numpy()
 
     def features(self, points: Floats, pose: Floats, size: int = SIDE,
                  channels: int = 32) -> tuple[torch.Tensor, torch.Tensor]:

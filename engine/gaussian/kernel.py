@@ -13,6 +13,7 @@ is computed in double precision, as there. Four steps: project (Gaussians shared
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +54,7 @@ def rasterize_fast(means: Floats, quats: Floats, scales: Floats, opacities: Floa
     camera = np.array([*np.asarray(viewmat, np.float64)[:3].ravel(), K[0, 0], K[1, 1], K[0, 2], K[1, 2]], np.float64)
     image = np.zeros((padded.shape[1], rows * _TILE, columns * _TILE), np.float32)
     light = np.ones((rows * _TILE, columns * _TILE), np.float32)
-    threads = threads or wanted_threads()
+    threads = threads or _usual_threads()
     with ThreadPoolExecutor(threads) as pool:
         def shared(work: Callable[..., Any], total: int, parts: int, *arguments: Any) -> list[Any]:
             cuts = [total * part // parts for part in range(parts + 1)]
@@ -67,6 +68,12 @@ def rasterize_fast(means: Floats, quats: Floats, scales: Floats, opacities: Floa
                     for first, members, ends in lists for row in range(first, first + len(ends) // columns)]:
             job.result()
     return image[:channels, :height, :width], light[:height, :width]
+
+
+@functools.cache
+def _usual_threads() -> int:
+    """Looked at once: that takes a tenth of a second."""
+    return wanted_threads()
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

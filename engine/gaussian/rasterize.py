@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One door to every rasteriser of Gaussians. Importing this module imports neither torch nor numba.
 
-`plain` is torch's, slow, the measure of all others; `numba` is compiled for the processor at its first use.
+`plain` is torch's, slow, the measure of all others; `numba` is compiled for the processor at its first use; `numpy`
+needs nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from ..errors import EngineError
 
-BACKENDS = ("auto", "numba", "plain")
+BACKENDS = ("auto", "numba", "plain", "numpy")
 Image = Any     # a tensor where tensors were given, else a numpy array
 
 
@@ -31,11 +32,13 @@ def choose_backend(wish: str = "auto", device: str = "cpu") -> str:
     if wish not in BACKENDS:
         raise EngineError(f"There is no rasteriser “{wish}”.", f"Choose one of {', '.join(BACKENDS)}.")
     if wish == "auto":
-        wish = "numba" if device == "cpu" and is_there("numba") else "plain"
+        if device != "cpu":
+            return "plain"
+        return "numba" if is_there("numba") else "numpy"
     package = {"plain": "torch"}.get(wish, wish)
     if not is_there(package):
-        raise EngineError(f"Drawing Gaussians needs {package}, which this Python lacks.",
-                          "Install numba or torch.", code="unsupported")
+        raise EngineError(f"The rasteriser “{wish}” needs {package}, which this Python lacks.",
+                          "Choose the rasteriser auto.", code="unsupported")
     return wish
 
 
@@ -98,16 +101,25 @@ def _plain(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tupl
 def _numba(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tuple[Image, Image]:
     from .kernel import rasterize_fast
 
-    means, quats, scales, opacities, colors, viewmat, K = (
-        value.detach().cpu().numpy() if tensors else np.asarray(value) for value in given)
-    image, light = rasterize_fast(means, quats, scales, opacities, colors, viewmat, K, size)
+    return _in_numpy(rasterize_fast, given, size, tensors)
+
+
+def _numpy(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tuple[Image, Image]:
+    from .portable import rasterize_portable
+
+    return _in_numpy(rasterize_portable, given, size, tensors)
+
+
+def _in_numpy(draw: Callable[..., tuple[Image, Image]], given: tuple[Any, ...], size: tuple[int, int],
+              tensors: bool) -> tuple[Image, Image]:
     if not tensors:
-        return image, light
+        return draw(*(np.asarray(value) for value in given), size)
     import torch
 
+    image, light = draw(*(value.detach().cpu().numpy() for value in given), size)
     return torch.from_numpy(image).to(given[0].device), torch.from_numpy(light).to(given[0].device)
 
 
 _BACKENDS: dict[str, Callable[[tuple[Any, ...], tuple[int, int], bool], tuple[Image, Image]]] = {
-    "plain": _plain, "numba": _numba,
+    "plain": _plain, "numba": _numba, "numpy": _numpy,
 }
