@@ -216,8 +216,7 @@ def _composite(members, top, left, shape, colors, image, light):
         px, py, xx, xy, yy, opacity, tall = shape[i]
         first = np.uint64(_TILE * max(0, math.floor(py - tall) - top))
         behind = np.uint64(_TILE * (min(_TILE - 1, math.ceil(py + tall) - top) + 1))
-        rows = slice(first, behind)
-        _weigh(px, py, xx, xy, yy, opacity, across[rows], down[rows], passing[rows], left_over[rows], weights[rows])
+        _weigh(px, py, xx, xy, yy, opacity, across, down, passing, left_over, weights, first, behind)
         count = np.uint64(0)
         for pixel in range(first, behind):      # without a branch, which would be guessed wrong all the time
             touched[count] = pixel
@@ -237,10 +236,10 @@ def _composite(members, top, left, shape, colors, image, light):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTMATH)
-def _weigh(px, py, xx, xy, yy, opacity, across, down, passing, left_over, weights):
-    """What a Gaussian's colour counts for in some pixels, and what light it lets through. There is no branch inside,
-    so that eight or sixteen pixels are computed at once."""
-    for pixel in range(len(weights)):
+def _weigh(px, py, xx, xy, yy, opacity, across, down, passing, left_over, weights, start, stop):
+    """What a Gaussian's colour counts for in some pixels, and what light it lets through. There is no branch inside
+    and the bounds are unsigned, so that eight pixels are computed at once."""
+    for pixel in range(start, stop):
         dx, dy = px - across[pixel], py - down[pixel]
         power = -_HALF * (xx * dx * dx + yy * dy * dy) - xy * dx * dy
         # exp(power) = exp(power / 8) ^ 8; nothing below 1/255 counts, so power / 8 is from -0.7 to 0
