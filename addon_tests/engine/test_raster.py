@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.errors import EngineError
-from engine.gaussian.rasterize import is_there, rasterize, rasterize_with_alpha
+from engine.gaussian.rasterize import choose_backend, is_there, rasterize, rasterize_with_alpha
 
 SCENES = ("rgb64", "rgb128", "dense64", "feat64", "cull_wide_100x70", "head12_128")
 BACKENDS = [
@@ -80,6 +80,26 @@ def test_order_of_ties(backend: str):
     K = np.array([[40.0, 0, 16.5], [0, 40.0, 16.5], [0, 0, 1]])
     image = rasterize(means, quats, scales, opacities, np.eye(2, dtype=np.float32), view, K, (33, 33), backend=backend)
     np.testing.assert_allclose(image[:, 16, 16], (0.9, 0.09), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_on_a_graphics_card(scenes: dict, name: str):
+    """gsplat has no tile borders, so it is compared as a whole: what is left of a Gaussian there is 1/90 at most."""
+    torch = pytest.importorskip("torch")
+    if not (torch.cuda.is_available() and is_there("gsplat")):
+        pytest.skip("needs gsplat and a graphics card")
+    given = [torch.from_numpy(np.asarray(value, np.float32)).cuda() for value in arguments(scenes, name)[:7]]
+    size, background = arguments(scenes, name)[7:]
+    image = rasterize(*given, size, torch.from_numpy(background).cuda(), backend="gsplat").cpu().numpy()
+    error = np.abs(image - scenes[f"{name}/image"])
+    assert error.mean() < 2e-3 and np.percentile(error, 99) < 0.02
+
+
+def test_the_choice_of_a_rasteriser():
+    assert choose_backend() == ("numba" if is_there("numba") else "numpy")
+    assert choose_backend(device="cuda") == ("gsplat" if is_there("gsplat") else "plain")
+    with pytest.raises(EngineError, match="graphics card only"):
+        choose_backend("gsplat")
 
 
 def test_tensors_in_tensors_out(scenes: dict):

@@ -7,7 +7,6 @@ whatever was rendered before.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +37,7 @@ FOREHEAD = np.array([
     3495, 674, 673, 3868, 2135, 27, 18, 1429, 1430,
 ])
 _FRAMES_AT_ONCE = 64
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_UPSAMPLER = {"bf16": torch.bfloat16, "fp16": torch.float16}      # else float32; all before it always is
 
 
 def head_points(head: FlameModel, motion: NDArray[np.floating[Any]], shape: Floats, start: int = 0,
@@ -73,6 +72,7 @@ class Avatar:
         self.device = network.head_base.device
         with torch.inference_mode(), memory_in_a_sentence():
             self.identity = network.identity(torch.from_numpy(photo.image).to(self.device), photo.pose)
+        network.upsampler.to(_UPSAMPLER.get(precision, torch.float32))
         for weight in network.upsampler.parameters():       # the order that processors and tensor cores like best
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -122,10 +122,5 @@ class Avatar:
                 generator: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """The upsampled picture (3,512,512), and what the Gaussians hide (512,512)."""
         features, alpha = self.features(points, pose)
-        context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-        if self.precision in _AUTOCAST:
-            context = torch.autocast(self.device.type, _AUTOCAST[self.precision])
-        with context:
-            logits = self.network.upsampler.logits(
-                features[None].contiguous(memory_format=torch.channels_last), generator)
-        return logits[0].float().sigmoid(), alpha
+        given = features[None].to(_UPSAMPLER.get(self.precision, torch.float32), memory_format=torch.channels_last)
+        return self.network.upsampler.logits(given, generator)[0].float().sigmoid(), alpha

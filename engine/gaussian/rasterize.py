@@ -2,7 +2,7 @@
 """One door to every rasteriser of Gaussians. Importing this module imports neither torch nor numba.
 
 `plain` is torch's, slow, the measure of all others; `numba` is compiled for the processor at its first use; `numpy`
-needs nothing else.
+needs nothing else; `gsplat` is that library's, for graphics cards (written to its documentation, not yet run on one).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import EngineError
 
-BACKENDS = ("auto", "numba", "plain", "numpy")
+BACKENDS = ("auto", "numba", "gsplat", "plain", "numpy")
 Image = Any     # a tensor where tensors were given, else a numpy array
 
 
@@ -33,8 +33,10 @@ def choose_backend(wish: str = "auto", device: str = "cpu") -> str:
         raise EngineError(f"There is no rasteriser “{wish}”.", f"Choose one of {', '.join(BACKENDS)}.")
     if wish == "auto":
         if device != "cpu":
-            return "plain"
+            return "gsplat" if is_there("gsplat") else "plain"
         return "numba" if is_there("numba") else "numpy"
+    if wish == "gsplat" and device == "cpu":
+        raise EngineError("gsplat draws on a graphics card only.", "Choose the rasteriser auto.", code="unsupported")
     package = {"plain": "torch"}.get(wish, wish)
     if not is_there(package):
         raise EngineError(f"The rasteriser “{wish}” needs {package}, which this Python lacks.",
@@ -98,6 +100,22 @@ def _plain(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tupl
     return (image, light) if tensors else (image.numpy(), light.numpy())
 
 
+def _gsplat(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tuple[Image, Image]:
+    """Covariances are made here, since gsplat makes quaternions one length, which ours need not have."""
+    import torch
+    from gsplat import rasterization
+
+    from .plain import NEAR, rotations
+
+    means, quats, scales, opacities, colors, viewmat, K = (value.float() for value in given)
+    with torch.inference_mode():
+        half = rotations(quats) * scales[:, None]
+        images, alphas, _ = rasterization(
+            means, quats, scales, opacities, colors, viewmat[None], K[None], *size, near_plane=NEAR, packed=False,
+            covars=half @ half.mT)
+    return images[0].permute(2, 0, 1), 1 - alphas[0, :, :, 0]
+
+
 def _numba(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tuple[Image, Image]:
     from .kernel import rasterize_fast
 
@@ -121,5 +139,5 @@ def _in_numpy(draw: Callable[..., tuple[Image, Image]], given: tuple[Any, ...], 
 
 
 _BACKENDS: dict[str, Callable[[tuple[Any, ...], tuple[int, int], bool], tuple[Image, Image]]] = {
-    "plain": _plain, "numba": _numba, "numpy": _numpy,
+    "plain": _plain, "gsplat": _gsplat, "numba": _numba, "numpy": _numpy,
 }

@@ -52,17 +52,17 @@ class _ModulatedConv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(1, made, given, kernel, kernel))
         self.modulation = nn.Linear(STYLE, given)
+        self._squares: Tensor | None = None
 
     def scale(self, style: Tensor) -> Tensor:
         """Style (1,512) -> the input channels' factors (1,I)."""
         return self.modulation(style)
 
     def power(self, scale: Tensor) -> Tensor:
-        """Factors (1,I) -> what the output channels' power is divided by, (1,O): StyleGAN2's demodulation.
-
-        Scaling input and output is the same as scaling the weights, which would have to be done for every picture.
-        """
-        return (scale.square() @ self.weight[0].square().sum((2, 3)).T + 1e-8).rsqrt()
+        """Factors (1,I) -> what the output channels are divided by, (1,O): StyleGAN2's demodulation."""
+        if self._squares is None or self._squares.dtype != scale.dtype or self._squares.device != scale.device:
+            self._squares = self.weight[0].float().square().sum((2, 3)).T.to(scale.dtype).contiguous()
+        return (scale.square() @ self._squares + 1e-8).rsqrt()
 
 
 class _StyleConv(nn.Module):
@@ -75,13 +75,17 @@ class _StyleConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
         """x (1,I,S,S) -> (1,O,S,S), or twice the side; noise (1,1,side,side)."""
+        weight = self.modulated_conv.weight[0]
         scale = self.modulated_conv.scale(style)
-        x = x * scale[..., None, None]
-        if self.doubles:
-            x = _scaled(x, 2)
-        x = F.conv2d(x, self.modulated_conv.weight[0], padding=1)
-        x = x * (self.modulated_conv.power(scale) * 2**0.5)[..., None, None]
-        return _leaky(x + self.weight * noise + self.bias)
+        power = self.modulated_conv.power(scale) * 2**0.5
+        if weight.numel() < noise.numel() * len(weight):        # whichever is smaller is scaled
+            weight = weight * power.T[..., None, None] * scale[..., None, None]
+            x = F.conv2d(_scaled(x, 2) if self.doubles else x, weight, self.bias.flatten(), padding=1)
+        else:
+            x = x * scale[..., None, None]
+            x = F.conv2d(_scaled(x, 2) if self.doubles else x, weight, padding=1)
+            x = torch.addcmul(self.bias, x, power[..., None, None])
+        return _leaky(x.add_(self.weight * noise))
 
 
 class _ToRGB(nn.Module):
@@ -146,7 +150,7 @@ class _Decoder(nn.Module):
         picture: Tensor = self.to_rgb1(x, style, None)
         for level, ((factor, shift), to_rgb) in enumerate(zip(conditions, self.to_rgbs, strict=True)):
             x = self.style_convs[2 * level](x, style, noise(2 * level + 1))
-            x = self.style_convs[2 * level + 1](x * factor + shift, style, noise(2 * level + 2))
+            x = self.style_convs[2 * level + 1](torch.addcmul(shift, x, factor), style, noise(2 * level + 2))
             picture = to_rgb(x, style, picture)
         return picture
 
