@@ -171,14 +171,25 @@ def _sorted(keys):
 @njit(nogil=True, cache=True)
 def _list_tiles(order, tiles, columns, start, stop):
     """(start, members, ends): the Gaussians of the tiles in rows start to stop, nearest first, tile after tile."""
-    ends = np.zeros((stop - start) * columns, np.int64)
+    # how many a tile has: one more from a rectangle's first corner on, one less behind its edges, then running sums
+    steps = np.zeros((stop - start + 1, columns + 1), np.int64)
     for i in order:
-        for row in range(max(tiles[i, 1], start), min(tiles[i, 3], stop)):
-            for column in range(tiles[i, 0], tiles[i, 2]):
-                ends[(row - start) * columns + column] += 1
+        first, behind = max(tiles[i, 1], start) - start, min(tiles[i, 3], stop) - start
+        if first < behind:
+            steps[first, tiles[i, 0]] += 1
+            steps[first, tiles[i, 2]] -= 1
+            steps[behind, tiles[i, 0]] -= 1
+            steps[behind, tiles[i, 2]] += 1
+    ends = np.zeros((stop - start) * columns, np.int64)
+    above = np.zeros(columns, np.int64)
     total = 0
-    for tile in range(len(ends)):
-        total, ends[tile] = total + ends[tile], total
+    for row in range(stop - start):
+        along = 0
+        for column in range(columns):
+            along += steps[row, column]
+            above[column] += along
+            ends[row * columns + column] = total
+            total += above[column]
     members = np.empty(total, np.int32)
     for i in order:
         for row in range(max(tiles[i, 1], start), min(tiles[i, 3], stop)):
