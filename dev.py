@@ -182,7 +182,7 @@ def demo(options: argparse.Namespace, rest: list[str]) -> None:
 def test(options: argparse.Namespace, rest: list[str]) -> None:
     """Every ring of tests in every Blender that this machine has a Python for."""
     ready = [environment for environment in (OLD, NEW)
-             if ensure(environment, ["blender", "test", *(["torch", "lint"] if environment is OLD else [])])]
+             if ensure(environment, ["blender", "test", *(["torch", "fast", "lint"] if environment is OLD else [])])]
     if not ready:
         any_environment(["blender", "test"])
     missing = [environment for environment in (OLD, NEW) if environment not in ready]

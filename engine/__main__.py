@@ -86,12 +86,18 @@ def _parser() -> argparse.ArgumentParser:
     lips.add_argument("--out", metavar="CURVES.npz", type=Path, required=True)
     lips.set_defaults(run=_lips)
 
-    avatar = commands.add_parser("render-avatar", help="MOTION.npz -> avatar frames")
+    avatar = commands.add_parser("render-avatar", help="MOTION.npz -> PNG frames of an avatar")
     avatar.add_argument("motion", metavar="MOTION.npz", type=Path)
-    avatar.add_argument("--avatar", metavar="AVATAR", type=Path, required=True)
+    avatar.add_argument("--avatar", metavar="AVATAR", required=True,
+                        help="default; a .ply of splats that ride on a head; a GAGAvatar folder, or FOLDER/PHOTO")
     avatar.add_argument("--out", metavar="FOLDER", type=Path, required=True)
-    avatar.add_argument("--size", type=int, default=512)
-    avatar.add_argument("--frames", metavar="A:B")
+    avatar.add_argument("--size", type=int, default=512, metavar="N", help="pixels along a side")
+    avatar.add_argument("--frames", metavar="A:B", help="from frame A to before frame B, counted from 0")
+    avatar.add_argument("--head", metavar="FLAME_FILE", type=Path, help="left out: the default, or the one beside")
+    avatar.add_argument("--preview", action="store_true", help="coarse and fast")
+    avatar.add_argument("--device", choices=DEVICES, default="auto")
+    avatar.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    avatar.add_argument("--threads", type=int, metavar="N", help="left out: as many as cores are idle")
     avatar.set_defaults(run=_render_avatar)
 
     bench = commands.add_parser("bench", help="time the model")
@@ -195,8 +201,19 @@ def _head(path: Path | None) -> FlameModel:
 
 
 def _render_avatar(options: argparse.Namespace) -> None:
-    raise EngineError("This version can't render Gaussian avatars yet.", "Render the head with Blender instead.",
-                      code="unsupported")
+    from .gaussian.render import check_size, load_avatar, parse_range, render_frames
+
+    motion = read_motion(options.motion)
+    start, stop = parse_range(options.frames, len(motion.motion))
+    check_size(options.size)
+    _set_threads(options)
+    avatar = load_avatar(options.avatar, options.head, options.device, options.precision)
+    started = time.perf_counter()
+    written = render_frames(motion, avatar, options.out, options.size, start, stop, options.preview,
+                            _progress("rendering"))
+    seconds = time.perf_counter() - started
+    print(f"{options.out}: {len(written)} frames of {options.size} x {options.size} of the avatar {avatar.name} in "
+          f"{seconds:.1f} s")
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -51,15 +51,7 @@ def load_network(path: Path, device: torch.device | str = "cpu") -> Network:
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Tensors of a `.pt` file by name, mapped from the file rather than read; weight norm in the new spelling."""
-    if not path.is_file():
-        raise EngineError(f"There is no model file “{path}”.", "Check the path.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, pickle.UnpicklingError):
-        raise EngineError(
-            f"“{path.name}” is no readable checkpoint, or it is damaged.", "Fetch it again and compare its size.",
-            code="bad_file",
-        ) from None
+    content = open_checkpoint(path)
     if not isinstance(content, Mapping) or not content:
         raise EngineError(f"“{path.name}” holds no table of tensors.", "Choose an ARTalk checkpoint.", code="bad_file")
     tensors: dict[str, Tensor] = {}
@@ -72,6 +64,19 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         new_name = _NEW_WEIGHT_NORM + _OLD_WEIGHT_NORM[name] if name in _OLD_WEIGHT_NORM else name
         tensors[new_name] = value
     return tensors
+
+
+def open_checkpoint(path: Path, mmap: bool = True) -> Any:
+    """What a `.pt` file holds, read without running anything of it; tensors are mapped from the file with `mmap`."""
+    if not path.is_file():
+        raise EngineError(f"There is no model file “{path}”.", "Check the path.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, pickle.UnpicklingError):
+        raise EngineError(
+            f"“{path.name}” is no readable checkpoint, or it is damaged.", "Fetch it again and compare its size.",
+            code="bad_file",
+        ) from None
 
 
 def read_config(path: Path) -> NetworkConfig | None:
@@ -97,7 +102,7 @@ def build_network(
         network = Network(config)
     expected = {key: value for key, value in network.state_dict().items() if not key.startswith(TRAINING_ONLY)}
     given = {key: value for key, value in tensors.items() if not key.startswith(unused)}
-    _check_names(expected, given, name)
+    check_names(expected, given, name)
     state = {key: given[key].to(device=device, dtype=like.dtype) for key, like in expected.items()}
     if config.audio_encoder == "mel":
         del network.audio_encoder.phone_head, network.audio_encoder.lip_head
@@ -105,22 +110,23 @@ def build_network(
     return network.requires_grad_(False).eval()
 
 
-def _check_names(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], name: str) -> None:
+def check_names(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], name: str,
+                kind: str = "ARTalk model") -> None:
     """Raise EngineError naming the first tensor that is missing, mis-shaped, or not part of the network."""
     for key, like in expected.items():
         if key not in given:
-            raise EngineError(f"“{name}” lacks the tensor “{key}”.", "Choose a complete ARTalk model.", code="bad_file")
+            raise EngineError(f"“{name}” lacks the tensor “{key}”.", f"Choose a complete {kind}.", code="bad_file")
         shape, wanted = tuple(given[key].shape), tuple(like.shape)
         if shape != wanted:
             raise EngineError(f"In “{name}” the tensor “{key}” has the shape {shape} where {wanted} belongs.",
                               "Choose the configuration that goes with the model.", code="bad_file")
         if given[key].is_floating_point() != like.is_floating_point():
             raise EngineError(f"In “{name}” the tensor “{key}” has the wrong type, {given[key].dtype}.",
-                              "Choose a complete ARTalk model.", code="bad_file")
+                              f"Choose a complete {kind}.", code="bad_file")
     for key in given:
         if key not in expected:
             raise EngineError(f"“{name}” holds the tensor “{key}”, which is no part of this network.",
-                              "Choose an ARTalk model.", code="bad_file")
+                              f"Choose a{'n' if kind[0] in 'AEIO' else ''} {kind}.", code="bad_file")
 
 
 def save_npz(network: Network, path: Path, dtype: type[np.floating[Any]] = np.float32) -> None:

@@ -78,6 +78,14 @@ def test_vertices_of_a_motion(motion: Path, tmp_path: Path) -> None:
     assert vertices.shape == (len(np.load(motion)["motion"]), 5023, 3) and vertices.dtype == np.float32
 
 
+def test_frames_of_the_default_avatar(motion: Path, tmp_path: Path) -> None:
+    result = engine("render-avatar", motion, "--avatar", "default", "--out", tmp_path / "frames", "--size", "48",
+                    "--frames", "2:4")
+    assert result.returncode == 0, result.stderr
+    assert "2 frames of 48 x 48" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["00002.png", "00003.png"]
+
+
 def test_silence_rests_and_warns(tmp_path: Path) -> None:
     silence = write_wave(tmp_path / "silence.wav", np.zeros(48000))
     result = engine("generate", silence, "--out", tmp_path / "m.npz")
@@ -118,6 +126,8 @@ def test_mistakes_get_one_sentence_and_leave_nothing(tmp_path: Path, motion: Pat
         ("vertices", motion, "--head", tmp_path / "none.npz", "--out", out),
         ("vertices", motion, "--shape", text, "--out", out),
         ("render-avatar", motion, "--avatar", text, "--out", tmp_path),
+        ("render-avatar", motion, "--avatar", "default", "--out", tmp_path / "f", "--frames", "4:2"),
+        ("render-avatar", motion, "--avatar", "default", "--out", tmp_path / "f", "--size", "0"),
     ]:
         result = engine(*arguments)
         assert result.returncode == 2, (arguments, result.stderr)

@@ -72,6 +72,8 @@ def _buffer(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
         angle = np.arange(shape[1])[:, None] * np.exp(-np.arange(0, shape[2], 2) * (math.log(10000.0) / shape[2]))
         table = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
         return table.reshape(shape).astype(np.float32)
+    if ".noises." in name:
+        return normal(68, name.rpartition(".")[2], shape)
     if name.endswith("embed_sum"):
         return normal(WEIGHT_SEED, name, shape)
     if name.endswith(("initialized", "cluster_usage")):

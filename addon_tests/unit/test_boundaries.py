@@ -16,7 +16,8 @@ ENGINE = sorted((ROOT / "engine").rglob("*.py"))
 ADDON = sorted((ROOT / "artalk_blender").rglob("*.py"))
 VERSION_QUESTION = re.compile(r"bpy\.app\.version")
 WITHOUT_TORCH = ("engine", "engine.protocol", "engine.pipeline", "engine.worker", "engine.model", "engine.smoothing",
-                 "engine.flame.file", "engine.flame.lips", "engine.mel", "engine.portable", "engine.files")
+                 "engine.flame.file", "engine.flame.lips", "engine.mel", "engine.portable", "engine.files",
+                 "engine.gaussian.render", "engine.gaussian.rasterize", "engine.gaussian.portable")
 
 
 def imported(path: Path) -> set[str]:
