@@ -83,6 +83,11 @@ def test_tuning_is_seen_at_once_and_undone_at_once(play: Callable[..., Outcome])
     play("tuning", DEMO)
 
 
+def test_a_retimed_strip_and_fewer_keys(play: Callable[..., Outcome]):
+    facts = play("retimed_and_simplified", DEMO).facts
+    assert facts["heard"] and facts["fewer"] > 3.0
+
+
 def test_an_error_is_shown(play: Callable[..., Outcome], tmp_path: Path):
     (tmp_path / "broken.wav").write_bytes(b"RIFF not a sound")
     play("error", tmp_path / "broken.wav")

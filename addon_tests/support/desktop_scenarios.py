@@ -14,6 +14,7 @@ from desktop_steps import (
     add_head,
     begin,
     busy,
+    curves_of,
     generate,
     halves,
     open_speech,
@@ -221,6 +222,28 @@ def german(desk: Desk) -> Steps:
     bpy.context.preferences.view.language = "en_US"
     yield from desk.turns()
     desk.facts["english"] = said("No sound strip is chosen")
+
+
+def retimed_and_simplified(desk: Desk) -> Steps:
+    """A strip retimed in parts is listened to in another Blender, its take simplified; each a job that ends."""
+    yield from begin(desk)
+    yield from add_head(desk)
+    yield from open_speech(desk, desk.arguments[0])
+    strip = bpy.context.scene.sequence_editor.strips_all[0]
+    for frame in (50, 70):
+        strip.retiming_keys.add(timeline_frame=frame)
+    strip.retiming_keys[1].timeline_frame = 80
+    yield from desk.turns()
+    take = yield from generate(desk)
+    kept = take["artalk_take"].to_dict()
+    desk.facts["heard"] = len(kept["times"]["frames"]) > 2 or kept["strip"].get("as_played", 0.0) == 1.0
+    count = sum(len(curve.keyframe_points) for curve in curves_of(take))
+    name = take.name
+    del take, strip
+    yield from desk.click(r"artalk\.simplify_take\(", across=0.3)
+    yield from desk.until(lambda: not busy() and "simplified" in bpy.data.actions[name]["artalk_take"], "fewer keys")
+    desk.facts["fewer"] = count / sum(len(curve.keyframe_points) for curve in curves_of(bpy.data.actions[name]))
+    yield from desk.shot("simplified", "UI")
 
 
 def error(desk: Desk) -> Steps:

@@ -27,6 +27,11 @@ def is_half(action: Any) -> bool:
     return "artalk_take" in action and "unfinished" in action["artalk_take"]
 
 
+def curves_of(action: Any) -> list[Any]:
+    """All its F-curves."""
+    return [curve for bag in action.layers[0].strips[0].channelbags for curve in bag.fcurves]
+
+
 def busy() -> bool:
     return bool(extension("worker.job").is_busy())
 

@@ -68,7 +68,8 @@ class _Mix:
 def heard_times(find: Find, seconds: float, beside: Beside | None) -> Work[TimeMap]:
     """Seconds of a strip's sound -> scene frames, between the first and the last that are heard of `seconds`.
 
-    Mixed down `beside` Blender, or, with None or where that fails, here. Raises ArtalkError where nothing is heard.
+    Mixed down `beside` Blender, or, with None, or in background where that fails, here. Raises ArtalkError where
+    nothing is heard.
     """
     name = find()[0].name
     with tempfile.TemporaryDirectory(prefix="artalk-", ignore_cleanup_errors=True) as folder:
@@ -107,9 +108,12 @@ def _mixed(find: Find, folder: Path, channels: str, beside: Beside | None, inste
                 _mix_down(alone.scene, mix.path)
                 return mix
             bpy.data.libraries.write(str(blend), {alone.scene}, path_remap="ABSOLUTE", fake_user=True)
-    if not (yield partial(beside, blend, mix.path)):
-        return (yield from _mixed(find, folder, channels, None, instead))
-    return mix
+    if (yield partial(beside, blend, mix.path)):
+        return mix
+    if not bpy.app.background:  # here it would keep Blender waiting, and the copy must last until its thread has ended
+        raise ArtalkError("Blender could not be started once more, to listen to a strip retimed in parts.",
+                          "Clear the strip's retiming, or install Blender from blender.org.")
+    return (yield from _mixed(find, folder, channels, None, instead))
 
 
 @contextmanager
@@ -174,7 +178,7 @@ def _mix_down(scene: Any, path: Path) -> None:
     """Writes what sounds in the scene's frames as 32-bit floats into a WAV file."""
     try:
         mix_down(scene, path)
-    except (AttributeError, RuntimeError):
+    except (AttributeError, RuntimeError, OSError):
         raise ArtalkError("This Blender can't mix sound down, which a strip retimed in parts needs.",
                           "Use the Blender from blender.org, or clear the retiming.") from None
 
