@@ -216,13 +216,13 @@ class Regeneration:
         except BaseException:
             take.discard()
             raise
-        result = bpy.data.actions[name]
-        result.name = wanted
+        made = bpy.data.actions[name]
+        made.name = wanted
+        name = str(made.name)  # with a number, where the wish was taken
+        del made
         if SIMPLIFIED in stored:
-            bound = Bound(**stored[SIMPLIFIED])
-            del result
-            yield from simplifying(lambda: (bpy.data.actions[wanted], self._head()), bound)
-        return str(result.name)
+            yield from simplifying(lambda: (bpy.data.actions[name], self._head()), Bound(**stored[SIMPLIFIED]))
+        return name
 
     def _action(self) -> Any:
         """The take, by whatever name it has now."""
