@@ -11,7 +11,7 @@ from ..animation.nla import playing_take
 from ..animation.take_data import check_take
 from ..animation.takes import Bound, head_of_take, simplifying
 from ..errors import ArtalkError
-from ..head.handle import Head, find_head, head_of
+from ..head.handle import Head, head_of
 from ..language import said
 from ..retarget.player import find_player
 from ..runner import Work
@@ -53,16 +53,15 @@ class ARTALK_OT_simplify_take(ModalJob, bpy.types.Operator):
 
     def work(self) -> Work[None]:
         self.show("Simplifying")
-        playing = playing_take(find_player(bpy.context))
-        action = bpy.data.actions.get(self.take) if self.take else playing
+        player = find_player(bpy.context)
+        action = bpy.data.actions.get(self.take) if self.take else playing_take(player)
         if action is None:
             raise ArtalkError(f"There is no take “{self.take}”." if self.take else "The head plays no take.",
                               "Choose one of the list, or generate one.")
         check_take(action)
-        head = find_head(bpy.context) if action == playing else None
-        find = _Found(action.name, (head or head_of_take(action)))
+        find = _Found(action.name, player if playing_take(player) == action else head_of_take(action))
         name = action.name
-        del action, playing, head
+        del action, player
         yield
         result, found = yield from simplifying(find, Bound(self.millimetres, self.degrees))
         kind, text = where(name, result, f"{found.keys_after} of {found.keys_before} keys are left, at most "
