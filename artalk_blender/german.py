@@ -144,7 +144,6 @@ TEXTS = {
     "Stopping": "Wird angehalten",
     "Esc stops it": "Esc hält an",
     "Another job is running; Esc stops it": "Es läuft schon etwas; Esc hält es an",
-    "Motion is being generated; Esc stops it": "Bewegung wird erzeugt; Esc hält an",
     "Stopped; the scene is as it was.": "Angehalten; die Szene ist, wie sie war.",
     "Added “{}”.": "„{}“ ist hinzugefügt.",
     "Keyed {} frames as “{}”.": "{} Bilder als „{}“ gekeyt.",

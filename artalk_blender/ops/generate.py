@@ -16,7 +16,7 @@ from ..worker.job import ModalJob, is_busy
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why motion can't be generated now, in one sentence; empty when it can."""
     if is_busy():
-        return "Motion is being generated; Esc stops it"
+        return "Another job is running; Esc stops it"
     if find_head(context) is None:
         return "Select a head, or add one with Add > ARTalk Head"
     strips = speech_strips(context)

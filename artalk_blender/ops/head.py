@@ -22,6 +22,7 @@ from ..head.source import point_to
 from ..language import said
 from ..preferences import read_preferences
 
+_FAR, _NEAR = 10.0, 2.5  # times a head's size: a view farther off is brought near
 _NO_HEAD = "Select a head, or add one with Add > ARTalk Head"
 
 
@@ -65,6 +66,12 @@ class _AddsHead:
             return False
         return True
 
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        outcome = self.execute(context)
+        if outcome == {"FINISHED"}:
+            _come_near(context)
+        return outcome
+
     def build(self, context: bpy.types.Context, path: str | Path) -> set[str]:
         try:
             head = build_head(read_flame(path), context)
@@ -73,6 +80,17 @@ class _AddsHead:
             return {"CANCELLED"}
         self.report({"INFO"}, said(f"Added “{head.armature.name}”."))
         return {"FINISHED"}
+
+
+def _come_near(context: bpy.types.Context) -> None:
+    """Brings a 3D view that is so far off that a head is a speck in it, as in Blender's startup scene, near to it."""
+    if context.area is None or context.area.type != "VIEW_3D":
+        return
+    mesh = find_head(context).mesh
+    corners = np.array(mesh.bound_box) @ np.array(mesh.matrix_world.to_3x3()).T + np.array(mesh.matrix_world.translation)
+    view, size = context.area.spaces.active.region_3d, float(np.ptp(corners, axis=0).max())
+    if view.view_perspective != "CAMERA" and view.view_distance > _FAR * size:
+        view.view_location, view.view_distance = corners.mean(0), _NEAR * size
 
 
 class ARTALK_OT_add_head(_AddsHead, bpy.types.Operator):

@@ -7,12 +7,15 @@ from argparse import Namespace
 
 import bpy
 
+from ..animation.take_data import takes
 from ..errors import ArtalkError
 from ..runner import finish
 from ..steps import Steps
 from ..talk import save_whole
 from .player import retarget_of_take
 from .work import retargeting
+
+_MOST_NAMES = 20  # that a sentence lists
 
 
 def retarget_file(options: Namespace, steps: Steps) -> None:
@@ -30,6 +33,7 @@ def retarget_file(options: Namespace, steps: Steps) -> None:
             raise ArtalkError(f"“{options.blend}” could not be opened: {str(error).strip()}.",
                               "Name a .blend file.") from None
         step.note(str(options.blend))
+    _look_for(options)
     folders = (options.preset,) if options.preset is not None else ()
     with steps.step("retarget") as step:
         with steps.quiet():
@@ -44,3 +48,21 @@ def retarget_file(options: Namespace, steps: Steps) -> None:
     with steps.step("blend") as step, steps.quiet():
         save_whole(options.out)
         step.note(str(options.out))
+
+
+def _look_for(options: Namespace) -> None:
+    """Raises ArtalkError, with the names that there are, where take or target is none of the file's."""
+    known = [action.name for action in takes()]
+    if options.take not in known:
+        raise ArtalkError(f"There is no take “{options.take}” in “{options.blend.name}”.",
+                          f"It has {_listed(known)}." if known else "Generate one there first.")
+    objects = [thing.name for thing in bpy.data.objects if thing.type in ("MESH", "ARMATURE")]
+    for name in (options.target, *options.others):
+        if name not in bpy.data.objects:
+            raise ArtalkError(f"There is no object “{name}” in “{options.blend.name}”.",
+                              f"It has {_listed(objects)}." if objects else "Add the character first.")
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(f"“{name}”" for name in sorted(names)[:_MOST_NAMES])
+    return shown + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
