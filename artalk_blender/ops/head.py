@@ -87,7 +87,8 @@ def _come_near(context: bpy.types.Context) -> None:
     if context.area is None or context.area.type != "VIEW_3D":
         return
     mesh = find_head(context).mesh
-    corners = np.array(mesh.bound_box) @ np.array(mesh.matrix_world.to_3x3()).T + np.array(mesh.matrix_world.translation)
+    matrix = np.array(mesh.matrix_world)
+    corners = np.array(mesh.bound_box) @ matrix[:3, :3].T + matrix[:3, 3]
     view, size = context.area.spaces.active.region_3d, float(np.ptp(corners, axis=0).max())
     if view.view_perspective != "CAMERA" and view.view_distance > _FAR * size:
         view.view_location, view.view_distance = corners.mean(0), _NEAR * size
