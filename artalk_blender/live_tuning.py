@@ -3,8 +3,7 @@
 
 Only what was moved is applied; whatever else the take has stays. The settings that are shown follow the head that is
 selected. A take of up to a minute is tuned while the slider moves, in the slider's own undo step; a longer one when
-the slider rests, in a step of its own. One that is retargeted by geometry gets a draft
-then, and what it really comes to after a second; that is the step to which undo goes.
+the slider rests, in a step of its own.
 """
 
 from __future__ import annotations
@@ -18,16 +17,14 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .animation.nla import playing_take
-from .animation.take_data import MOTION_KEY, TAKE_KEY, UNFINISHED, is_edited, settings_of, takes
+from .animation.take_data import MOTION_KEY, TAKE_KEY, UNFINISHED, is_edited, settings_of
 from .animation.takes import retune
 from .errors import EngineError
 from .motion.process import ProcessSettings
 from .motion.timing import Keying
-from .retarget.draft import drafting
-from .retarget.player import find_player, is_draft
+from .retarget.player import find_player
 
 _DELAY = 0.1  # seconds that a slider rests
-_REST = 1.0  # seconds, until a draft is solved whole
 _SHORT = 60 * 25 * 106 * 4  # bytes of raw motion: a minute
 
 _moved: set[str] = set()
@@ -106,68 +103,21 @@ def show_playing() -> None:
             show_settings(bpy.context.scene, *settings_of(take))
 
 
-def _drafts() -> list[Any]:
-    """Takes to be solved whole; one that was edited by hand meanwhile stays as it is."""
-    return [take for take in takes() if is_draft(take) and take.library is None and not is_edited(take)]
-
-
-def settle() -> bool:
-    """Solves whole what was drafted while a slider moved; returns whether there was anything."""
-    global problem
-    drafts = _drafts()
-    for take in drafts:
-        try:
-            retune(take, *settings_of(take))
-        except EngineError as error:
-            problem = str(error)
-    return bool(drafts)
-
-
 def _later() -> None:
-    _stop()
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
     bpy.app.timers.register(_tick, first_interval=_DELAY)
 
 
-def _stop() -> None:
-    for timer in (_tick, _tick_at_rest, _tick_after_undo):
-        if bpy.app.timers.is_registered(timer):
-            bpy.app.timers.unregister(timer)
-
-
 def _tick() -> None:
-    with drafting():
-        apply_moved()
-    if _drafts():
-        bpy.app.timers.register(_tick_at_rest, first_interval=_REST)
-    else:
-        _step()
-
-
-def _step() -> None:
-    if not bpy.app.background:
-        bpy.ops.ed.undo_push(message="Tune Take")
-
-
-def _tick_at_rest() -> None:
-    if settle():
-        _step()
-
-
-def _tick_after_undo() -> None:
-    settle()  # no step of its own, which would end what can be redone
+    apply_moved()
+    bpy.ops.ed.undo_push(message="Tune Take")
 
 
 @persistent
 def _after_undo(*_: Any) -> None:
-    """A step may hold the setting of a long take before its keys: what counts is what the keys are. Or a draft."""
+    """A step may hold the setting of a long take before its keys: what counts is what the keys are."""
     show_playing()
-    if _drafts() and not bpy.app.timers.is_registered(_tick_after_undo):
-        bpy.app.timers.register(_tick_after_undo, first_interval=_REST)
-
-
-@persistent
-def _before_saving(*_: Any) -> None:
-    settle()
 
 
 @persistent
@@ -176,8 +126,7 @@ def _subscribe(*_: Any) -> None:
     bpy.msgbus.subscribe_rna(key=(bpy.types.LayerObjects, "active"), owner=_owner, args=(), notify=show_playing)
 
 
-_HANDLERS = (("undo_post", _after_undo), ("redo_post", _after_undo), ("load_post", _subscribe),
-             ("save_pre", _before_saving))
+_HANDLERS = (("undo_post", _after_undo), ("redo_post", _after_undo), ("load_post", _subscribe))
 
 
 def register() -> None:
@@ -188,6 +137,7 @@ def register() -> None:
 
 def unregister() -> None:
     bpy.msgbus.clear_by_owner(_owner)
-    _stop()
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
     for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).remove(handler)
