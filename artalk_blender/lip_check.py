@@ -127,10 +127,11 @@ def _listen(hearing: Hearing, audio: StripAudio, job: Job) -> Work[HeardLips]:
     """What the sound asks of the lips."""
     level = yield partial(loudness, audio.samples)
     parts = []
-    for done, part in hearing.listen(audio.samples):
+    pieces = hearing.listen(audio.samples)
+    while (piece := (yield partial(next, pieces, None))) is not None:
+        done, part = piece
         parts.append(part)
         job.show(f"Listening to “{audio.name}”", 0.5 * done)
-        yield AGAIN
     return HeardLips.from_phones(np.concatenate(parts) if parts else np.zeros((0, 36)), level)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import bpy
@@ -19,10 +20,12 @@ from artalk_blender.animation.take_data import TAKE_KEY, curves_of, is_edited, s
 from artalk_blender.animation.takes import Provenance, new_take, retune
 from artalk_blender.audio.strip import add_sound_strip
 from artalk_blender.head.build import Head, build_head
-from artalk_blender.lip_check import CHECK_KEY, remembered
+from artalk_blender.lip_check import CHECK_KEY, LipCheck, remembered
 from artalk_blender.motion.gate import loudness
 from artalk_blender.motion.process import ProcessSettings
 from artalk_blender.ops import check
+from artalk_blender.runner import Runner
+from artalk_blender.worker.job import Job
 
 SPEECH = ASSETS / "demo_speech.wav"
 START = 11
@@ -71,6 +74,21 @@ def test_an_untouched_take_gets_no_markers(head, scene):
     assert "neither early nor late" in check.fix_reason(bpy.context)
     with pytest.raises(RuntimeError, match="poll"):
         bpy.ops.artalk.fix_sync_offset()
+
+
+def test_checking_leaves_blender_free(head):
+    class Told(Job):
+        def say(self, text, kind="INFO"):
+            raise AssertionError(text)
+
+    take = take_on(head)
+    runner, longest = Runner(LipCheck(bpy.context, take).work(Told())), 0.0
+    while not runner.ended:
+        began = time.thread_time()
+        runner.advance(0.01)
+        longest = max(longest, time.thread_time() - began)
+        time.sleep(0.002)
+    assert runner.result[0].report.findings == () and longest < 0.05
 
 
 @pytest.mark.parametrize("late", [0.2, 0.12, -0.12, -0.2])
