@@ -74,7 +74,7 @@ def test_neutral_again_is_the_very_head_it_was(head):
     set_identity(head, np.zeros(0), bpy.context)
     after = [points_of(key) for key in head.shape_keys.key_blocks]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
-    assert np.abs(joints_of(head) - joints).max() < 1e-7  # float32 of a tenth of a metre
+    assert np.abs(joints_of(head) - joints).max() < 1e-8
 
 
 def test_identity_keeps_what_others_did(scene, head, model, motion):

@@ -65,4 +65,5 @@ class FlameModel:
 
     def neutral_joints(self) -> Floats:
         """(5,3) joint positions of the neutral head, metres."""
-        return (self.J_regressor @ self.v_template).astype(np.float32)
+        # in float64: float32 products round otherwise from machine to machine
+        return (self.J_regressor.astype(np.float64) @ self.v_template).astype(np.float32)
