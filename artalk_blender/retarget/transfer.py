@@ -30,7 +30,7 @@ from .system import GAP, SHAPE, Reduced, System
 
 Floats = NDArray[np.float64]
 
-_CONTACT = (4.0, 60.0)  # open, and what is added as the lips close
+_CONTACT = (6.0, 90.0)  # open, and what is added as the lips close
 _CLOSING = 2.5  # mm of aperture, of the source's size, within which they count as closing
 _SHAPE = 1.0
 _L2 = 1e-6  # of what each slider does, H's diagonal, as all of these
