@@ -23,6 +23,7 @@ from ..live_tuning import show_settings
 from ..motion.process import RANGES
 from ..runner import AGAIN, Work
 from ..worker.job import ModalJob, is_busy
+from .reasoned import Reasoned
 
 
 def disabled_reason(context: bpy.types.Context) -> str:
@@ -50,25 +51,14 @@ def fix_reason(context: bpy.types.Context) -> str:
     return "" if found["fix_ms"] else "The lips are neither early nor late"
 
 
-class ARTALK_OT_check_lip_sync(ModalJob, bpy.types.Operator):
+class ARTALK_OT_check_lip_sync(Reasoned, ModalJob, bpy.types.Operator):
     """Mark on the timeline where lips miss a closure, come early or late, or move in silence; Esc stops it"""
 
     bl_idname = "artalk.check_lip_sync"
     bl_label = "Check Lip Sync"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = disabled_reason(context)
-        if reason:
-            cls.poll_message_set(said(reason))
-        return not reason
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self.run(context, modal=not bpy.app.background)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        return self.run(context, modal=False)
+    reason = staticmethod(disabled_reason)
 
     def work(self) -> Work[None]:
         scene_name = bpy.context.scene.name
@@ -111,19 +101,14 @@ class ARTALK_OT_clear_lip_sync_markers(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class ARTALK_OT_fix_sync_offset(bpy.types.Operator):
+class ARTALK_OT_fix_sync_offset(Reasoned, bpy.types.Operator):
     """Set the take's sync offset so that its lips are neither early nor late, as the last check found"""
 
     bl_idname = "artalk.fix_sync_offset"
     bl_label = "Fix Sync Offset"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = fix_reason(context)
-        if reason:
-            cls.poll_message_set(said(reason))
-        return not reason
+    reason = staticmethod(fix_reason)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         head, scene = find_head(context), context.scene
@@ -146,27 +131,21 @@ class ARTALK_OT_fix_sync_offset(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class ARTALK_OT_check_sound(ModalJob, bpy.types.Operator):
+def sound_reason(context: bpy.types.Context) -> str:
+    """Why no sound can be checked now, in one sentence; empty when one can."""
+    if is_busy():
+        return "Another job is running; Esc stops it"
+    return "" if speech_strips(context) else "Add a sound strip in the Video Sequencer and make it active"
+
+
+class ARTALK_OT_check_sound(Reasoned, ModalJob, bpy.types.Operator):
     """Say whether the chosen sound will do: clipped, quiet, noisy, dull, or with a voice in each channel"""
 
     bl_idname = "artalk.check_sound"
     bl_label = "Check Sound"
     bl_options = {"REGISTER"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = "Another job is running; Esc stops it" if is_busy() else ""
-        if not reason and not speech_strips(context):
-            reason = "Add a sound strip in the Video Sequencer and make it active"
-        if reason:
-            cls.poll_message_set(said(reason))
-        return not reason
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self.run(context, modal=not bpy.app.background)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        return self.run(context, modal=False)
+    reason = staticmethod(sound_reason)
 
     def work(self) -> Work[None]:
         strips = [strip for strip in speech_strips(bpy.context) if strip.sound is not None]

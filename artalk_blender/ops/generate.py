@@ -8,9 +8,9 @@ import bpy
 from ..audio.strip import speech_strips
 from ..generation import Generation
 from ..head.handle import find_head
-from ..language import said
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
+from .reasoned import Reasoned
 
 
 def disabled_reason(context: bpy.types.Context) -> str:
@@ -27,25 +27,14 @@ def disabled_reason(context: bpy.types.Context) -> str:
     return ""
 
 
-class ARTALK_OT_generate_motion(ModalJob, bpy.types.Operator):
+class ARTALK_OT_generate_motion(Reasoned, ModalJob, bpy.types.Operator):
     """Key the head to speak the active sound strip, as a new Action; Esc stops it"""
 
     bl_idname = "artalk.generate_motion"
     bl_label = "Generate Motion"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = disabled_reason(context)
-        if reason:
-            cls.poll_message_set(said(reason))
-        return not reason
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self.run(context, modal=not bpy.app.background)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        return self.run(context, modal=False)
+    reason = staticmethod(disabled_reason)
 
     def work(self) -> Work[None]:
         yield from Generation(bpy.context).work(self)

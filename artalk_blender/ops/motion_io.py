@@ -25,6 +25,7 @@ from ..motion.process import ProcessSettings
 from ..motion.timing import Keying, TimeMap
 from ..runner import Work
 from ..worker.job import ModalJob
+from .reasoned import Reasoned
 
 _SLICE, _LONGEST_SLICE = 0.03, 0.3  # seconds
 _MIRRORED = {"AUTO": None, "YES": True, "NO": False}
@@ -35,15 +36,10 @@ def disabled_reason(context: bpy.types.Context) -> str:
     return "" if find_head(context) is not None else "Select a head, or add one with Add > ARTalk Head"
 
 
-class _NeedsHead:
+class _NeedsHead(Reasoned):
     """Poll of both operators."""
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = disabled_reason(context)
-        if reason:
-            cls.poll_message_set(said(reason))
-        return not reason
+    reason = staticmethod(disabled_reason)
 
 
 class _FileJob(ModalJob):

@@ -8,10 +8,10 @@ import bpy
 from ..animation.nla import playing_take
 from ..errors import ArtalkError
 from ..head.handle import find_head
-from ..language import said
 from ..regeneration import Regeneration, Wish, lines_of, scene_range, strip_of
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
+from .reasoned import Reasoned
 
 
 def disabled_reason(context: bpy.types.Context) -> str:
@@ -39,7 +39,7 @@ def range_reason(context: bpy.types.Context) -> str:
     return ""
 
 
-class ARTALK_OT_regenerate_range(ModalJob, bpy.types.Operator):
+class ARTALK_OT_regenerate_range(Reasoned, ModalJob, bpy.types.Operator):
     """Make the preview range, or what lies between the selected markers, of the take again; Esc stops it"""
 
     bl_idname = "artalk.regenerate_range"
@@ -69,18 +69,7 @@ class ARTALK_OT_regenerate_range(ModalJob, bpy.types.Operator):
     stopped = "Stopped; the take is as it was."
     _regeneration: Regeneration | None = None
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = disabled_reason(context)
-        if reason:
-            cls.poll_message_set(said(reason))
-        return not reason
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self.run(context, modal=not bpy.app.background)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        return self.run(context, modal=False)
+    reason = staticmethod(disabled_reason)
 
     def work(self) -> Work[None]:
         context = bpy.context

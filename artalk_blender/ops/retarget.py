@@ -22,7 +22,8 @@ from ..retarget.tables import control_rows
 from ..retarget.targets import fingerprint, limits_of
 from ..retarget.work import change_table, measure, retargeting
 from ..runner import Work
-from ..worker.job import ModalJob
+from ..worker.job import ModalJob, is_busy
+from .reasoned import Reasoned
 
 
 def preset_folder(create: bool = False) -> Path:
@@ -41,6 +42,8 @@ def source_take(context: bpy.types.Context) -> Any:
 
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why nothing can be retargeted now, in one sentence; empty when it can."""
+    if is_busy():
+        return "Another job is running; Esc stops it"
     if source_take(context) is None:
         return "No head plays a take: generate one first, or select the head that has it"
     if context.scene.artalk_retarget.target is None:
@@ -59,32 +62,13 @@ def shown_take(context: bpy.types.Context) -> Any:
         retarget_take_on(context.scene.artalk_retarget.target)
 
 
-class _Reasoned:
-    """Poll with a sentence."""
-
-    reason = staticmethod(take_reason)
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = cls.reason(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
-
-
-class ARTALK_OT_retarget(_Reasoned, ModalJob, bpy.types.Operator):
+class ARTALK_OT_retarget(Reasoned, ModalJob, bpy.types.Operator):
     """Put the take that the head plays on the target, as a take of its own; what played there before stays"""
 
     bl_idname = "artalk.retarget"
     bl_label = "Retarget"
     bl_options = {"REGISTER", "UNDO"}
     reason = staticmethod(disabled_reason)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        return self.run(context, modal=False)
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self.run(context, modal=not bpy.app.background)
 
     def work(self) -> Work[None]:
         context = bpy.context
@@ -117,18 +101,13 @@ def _measured(action: Any) -> str:
     return f"The lips are {found[0]:.1f} mm off in the middle, {found[2]:.1f} mm at most." if found else ""
 
 
-class ARTALK_OT_retarget_measure(_Reasoned, ModalJob, bpy.types.Operator):
+class ARTALK_OT_retarget_measure(Reasoned, ModalJob, bpy.types.Operator):
     """Measure how far off the target's lips are, frame by frame, and what it cannot do"""
 
     bl_idname = "artalk.retarget_measure"
     bl_label = "Measure Error"
     bl_options = {"REGISTER", "UNDO"}
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        return self.run(context, modal=False)
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self.run(context, modal=not bpy.app.background)
+    reason = staticmethod(take_reason)
 
     def work(self) -> Work[None]:
         name = shown_take(bpy.context).name
@@ -145,10 +124,11 @@ class ARTALK_OT_retarget_measure(_Reasoned, ModalJob, bpy.types.Operator):
         self.report({"INFO"}, said(_measured(action)))
 
 
-class _TableOperator(_Reasoned):
+class _TableOperator(Reasoned):
     """Something that changes the shown take's table."""
 
     bl_options = {"REGISTER", "UNDO"}
+    reason = staticmethod(take_reason)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:

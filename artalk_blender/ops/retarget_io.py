@@ -23,6 +23,7 @@ from ..retarget.faces import arkit_values
 from ..retarget.interchange import FaceValues, read_live_link, write_audio2face, write_live_link, write_vrma
 from ..retarget.player import Retarget, Source, find_player
 from ..retarget.signals import arkit_table, is_arkit, named_signals
+from .reasoned import Reasoned
 
 _WRITERS = {"LIVE_LINK": (write_live_link, ".csv"), "AUDIO2FACE": (write_audio2face, ".json"),
             "VRMA": (write_vrma, ".vrma")}
@@ -36,7 +37,7 @@ def export_reason(context: bpy.types.Context) -> str:
     return "" if playing_take(find_player(context)) is not None else "Select a head or a target that plays a take"
 
 
-class ARTALK_OT_import_live_link(bpy.types.Operator, ImportHelper):
+class ARTALK_OT_import_live_link(Reasoned, bpy.types.Operator, ImportHelper):
     """Key the default head with a recording of Live Link Face, as a take"""
 
     bl_idname = "artalk.import_live_link"
@@ -47,12 +48,7 @@ class ARTALK_OT_import_live_link(bpy.types.Operator, ImportHelper):
     filter_glob: bpy.props.StringProperty(default="*.csv", options={"HIDDEN"})
     start_frame: bpy.props.IntProperty(name="Start Frame", default=1, description="Scene frame of its first frame")
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = import_reason(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    reason = staticmethod(import_reason)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         path = Path(bpy.path.abspath(self.filepath))
@@ -72,7 +68,7 @@ class ARTALK_OT_import_live_link(bpy.types.Operator, ImportHelper):
         return {"FINISHED"}
 
 
-class ARTALK_OT_export_face(bpy.types.Operator, ExportHelper):
+class ARTALK_OT_export_face(Reasoned, bpy.types.Operator, ExportHelper):
     """Write the take that plays in ARKit's 52 shapes, as it is tuned now, for other programs"""
 
     bl_idname = "artalk.export_face"
@@ -89,12 +85,7 @@ class ARTALK_OT_export_face(bpy.types.Operator, ExportHelper):
         description="Which program is to read it",
     )
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = export_reason(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    reason = staticmethod(export_reason)
 
     def check(self, context: bpy.types.Context) -> bool:
         wanted = str(Path(self.filepath).with_suffix(_WRITERS[self.form][1]))

@@ -13,6 +13,7 @@ from ..language import said
 from ..retarget.face import LANDMARKS
 from ..retarget.targets import target_of
 from ..retarget.work import set_landmarks
+from .reasoned import Reasoned
 
 Point = tuple[float, float, float]
 
@@ -32,19 +33,14 @@ def disabled_reason(context: bpy.types.Context) -> str:
     return "" if target_mesh(context) is not None else "Choose a target with a mesh"
 
 
-class ARTALK_OT_retarget_landmarks(bpy.types.Operator):
+class ARTALK_OT_retarget_landmarks(Reasoned, bpy.types.Operator):
     """Click nose, chin, corners of mouth and eyes on the target, one after the other as the status bar asks for them"""
 
     bl_idname = "artalk.retarget_landmarks"
     bl_label = "Click Landmarks"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = disabled_reason(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    reason = staticmethod(disabled_reason)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if context.area is None or context.area.type != "VIEW_3D":
@@ -141,19 +137,14 @@ def keep_landmarks(mesh: Any, found: dict[str, Point]) -> None:
     set_landmarks(mesh, found)
 
 
-class ARTALK_OT_retarget_clear_landmarks(bpy.types.Operator):
+class ARTALK_OT_retarget_clear_landmarks(Reasoned, bpy.types.Operator):
     """Forget the landmarks that were clicked on the target"""
 
     bl_idname = "artalk.retarget_clear_landmarks"
     bl_label = "Clear Landmarks"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = disabled_reason(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    reason = staticmethod(disabled_reason)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         set_landmarks(target_mesh(context), {})

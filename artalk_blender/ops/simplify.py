@@ -16,10 +16,16 @@ from ..language import said
 from ..retarget.player import find_player
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
+from .reasoned import Reasoned
 from .takes import take_reason, where
 
 
-class ARTALK_OT_simplify_take(ModalJob, bpy.types.Operator):
+def disabled_reason(context: bpy.types.Context) -> str:
+    """Why no take can be simplified now, in one sentence; empty when it can."""
+    return "Another job is running; Esc stops it" if is_busy() else take_reason(context)
+
+
+class ARTALK_OT_simplify_take(Reasoned, ModalJob, bpy.types.Operator):
     """Take out keys as far as nobody sees it, so that the rest can be edited; closed lips stay closed"""
 
     bl_idname = "artalk.simplify_take"
@@ -38,18 +44,7 @@ class ARTALK_OT_simplify_take(ModalJob, bpy.types.Operator):
         name="Degrees", default=0.1, min=0.001, max=10.0, precision=3, description="How far head and jaw may be off",
     )
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = "Another job is running; Esc stops it" if is_busy() else take_reason(context)
-        if reason:
-            cls.poll_message_set(said(reason))
-        return not reason
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self.run(context, modal=not bpy.app.background)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        return self.run(context, modal=False)
+    reason = staticmethod(disabled_reason)
 
     def work(self) -> Work[None]:
         self.show("Simplifying")

@@ -23,6 +23,7 @@ from ..errors import ArtalkError
 from ..language import said
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
+from .reasoned import Reasoned
 
 _HEARD = 1e-3  # of full scale
 
@@ -41,7 +42,7 @@ def search_voices(_self: Any, _context: Any, typed: str) -> list[str]:
     return [voice.label for voice in all_voices() if typed.casefold() in voice.label.casefold()]
 
 
-class ARTALK_OT_speak_text(ModalJob, bpy.types.Operator):
+class ARTALK_OT_speak_text(Reasoned, ModalJob, bpy.types.Operator):
     """Make a sound strip at the playhead that says this text, with a voice that is installed; Esc stops it"""
 
     bl_idname = "artalk.speak_text"
@@ -58,12 +59,7 @@ class ARTALK_OT_speak_text(ModalJob, bpy.types.Operator):
         name="Speed", default=1.0, min=SPEEDS[0], max=SPEEDS[1],
         description="How fast it is spoken: 1 as the voice does by itself")
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = disabled_reason(context)
-        if reason:
-            cls.poll_message_set(said(reason))
-        return not reason
+    reason = staticmethod(disabled_reason)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if not self.words and not self.text_block:
@@ -74,9 +70,6 @@ class ARTALK_OT_speak_text(ModalJob, bpy.types.Operator):
         self.layout.activate_init = True  # so that one can type at once
         for name in ("words", "voice", "speed"):
             self.layout.prop(self, name)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        return self.run(context, modal=False)
 
     def work(self) -> Work[None]:
         text = clean_text(self._wanted_text())

@@ -26,9 +26,17 @@ from ..live_tuning import show_settings
 from ..motion.process import ProcessSettings
 from ..properties import keying, process_settings
 from ..retarget.player import Retarget, find_player, retarget_of_take, retargets
+from .reasoned import Reasoned
 
 
-class _TakeOperator:
+def take_reason(context: bpy.types.Context) -> str:
+    """Why nothing can be done with takes now, in one sentence; empty when it can."""
+    if not any(map(is_take, bpy.data.actions)):
+        return "There is no take yet; Generate Motion makes one"
+    return ""
+
+
+class _TakeOperator(Reasoned):
     """What operators on takes share: the take that is meant, and one sentence where it does not work."""
 
     bl_options = {"REGISTER", "UNDO"}
@@ -37,12 +45,7 @@ class _TakeOperator:
         name="Take", options={"SKIP_SAVE"}, description="Name of the take's Action; empty: the one that the head plays",
     )
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = take_reason(context)
-        if reason:
-            cls.poll_message_set(said(reason))
-        return not reason
+    reason = staticmethod(take_reason)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         head = find_player(context)
@@ -71,13 +74,6 @@ def where(name: str, result: str, done: str) -> tuple[str, str]:
     if result == name:
         return "INFO", f"{done} “{result}”."
     return "WARNING", f"“{name}” was edited by hand and stays as it is. {done} a copy, “{result}”."
-
-
-def take_reason(context: bpy.types.Context) -> str:
-    """Why nothing can be done with takes now, in one sentence; empty when it can."""
-    if not any(map(is_take, bpy.data.actions)):
-        return "There is no take yet; Generate Motion makes one"
-    return ""
 
 
 class ARTALK_OT_retune_take(_TakeOperator, bpy.types.Operator):

@@ -140,6 +140,12 @@ class ModalJob(Job):
     def say(self, text: str, kind: str = "INFO") -> None:
         self.report({kind}, said(text))
 
+    def invoke(self, context: Any, event: Any) -> set[str]:
+        return self.run(context, modal=not bpy.app.background)
+
+    def execute(self, context: Any) -> set[str]:
+        return self.run(context, modal=False)
+
     def run(self, context: Any, modal: bool) -> set[str]:
         self._runner = Runner(self.work())
         if not modal:
