@@ -37,6 +37,15 @@ def check_choice(device: str, precision: str) -> None:
                           code="unsupported")
 
 
+def check_torch(name: str) -> None:
+    """Raises EngineError, one sentence, where this Python can't run the file of that name."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise EngineError(f"“{name}” needs torch, which this Python lacks.", "Set up the full engine first.",
+                          code="unsupported") from None
+
+
 def check_precision(precision: str, device: torch.device) -> None:
     """Raise EngineError where the hardware cannot compute so, or would only pretend and be slower."""
     import torch

@@ -18,7 +18,7 @@ import numpy as np
 from .assets import DEFAULT_MODEL
 from .blinks import motion_with_blinks, with_blinks, without_blinks
 from .chunking import Floats
-from .device import check_choice, check_precision, choose_device, memory_in_a_sentence, set_threads
+from .device import check_choice, check_precision, check_torch, choose_device, memory_in_a_sentence, set_threads
 from .errors import EngineError
 from .passage import WHOLE, Passage
 from .portable.network import PortableNetwork
@@ -102,11 +102,7 @@ def load_model(
 
 
 def _load_torch(name: str, file: Path, device: str, precision: str) -> LoadedModel:
-    try:
-        import torch  # noqa: F401  # asked for here so that its absence is one sentence
-    except ImportError:
-        raise EngineError(f"“{file.name}” needs torch, which this Python lacks.", "Set up the full engine first.",
-                          code="unsupported") from None
+    check_torch(file.name)
     from .weights import load_network
 
     chosen = choose_device(device)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..assets import DEFAULT_HEAD
-from ..device import check_choice
+from ..device import check_choice, check_precision, check_torch, choose_device, memory_in_a_sentence, set_threads
 from ..errors import EngineError
 from ..files import MotionFile, replacing
 from ..flame.file import read_flame
@@ -104,12 +104,7 @@ def _load_published(path: Path, head: Path | None, device: str, precision: str) 
     folder, photo_name = (path, "") if path.is_dir() else (path.parent, path.name)
     if not (folder / NETWORK_FILE).is_file():
         raise EngineError(f"There is no avatar “{path}”.", f"Name a .ply, a folder with {NETWORK_FILE}, or default.")
-    try:
-        import torch  # noqa: F401  # asked for here so that its absence is one sentence
-    except ImportError:
-        raise EngineError(f"“{NETWORK_FILE}” needs torch, which this Python lacks.", "Set up the full engine first.",
-                          code="unsupported") from None
-    from ..device import check_precision, choose_device, memory_in_a_sentence, set_threads
+    check_torch(NETWORK_FILE)
     from .avatar import Avatar
     from .weights import load_avatar_network, photo_of, read_photos
 
