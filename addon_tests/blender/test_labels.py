@@ -46,7 +46,8 @@ def test_every_undoable_operator_is_known_by_its_label(extension):
     undoable = {name for name in operators() if "UNDO" in getattr(bpy.types, f"ARTALK_OT_{name}").bl_options}
     not_undoable = set(operators()) - undoable
     assert not_undoable == {"check_head", "check_sound", "copy_report", "export_face", "export_motion",
-                            "export_splats", "free_memory", "render_avatar", "retarget_save_preset", "stop_job"}  # they change nothing
+                            "export_splats", "free_memory", "render_avatar", "retarget_save_preset",
+                            "stop_job"}  # they change nothing
 
 
 def test_every_property_has_a_tooltip(extension):

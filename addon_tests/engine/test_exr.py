@@ -55,7 +55,8 @@ def test_light_and_screen():
     np.testing.assert_allclose(light[1, :, 0], [0.04 / 12.92, 0, 0.04 / 12.92], atol=1e-5)
     np.testing.assert_array_equal(light[..., 3], picture[3])
     screen = on_screen(picture)
-    assert screen.dtype == np.uint8 and screen[0].tolist() == [[0, 0, 0, 255], [128, 128, 128, 255], [255, 255, 255, 128]]
+    assert screen.dtype == np.uint8
+    assert screen[0].tolist() == [[0, 0, 0, 255], [128, 128, 128, 255], [255, 255, 255, 128]]
 
 
 @pytest.mark.parametrize("side", [16, 64, 512])

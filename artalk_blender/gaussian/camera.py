@@ -35,9 +35,14 @@ class Places:
 
 
 def camera_at(scene: Any, frame: int) -> Any:
-    """The scene's camera at a frame: markers may switch it. Raises ArtalkError where there is none that can be used."""
-    bound = [marker for marker in scene.timeline_markers if marker.camera is not None and marker.frame <= frame]
-    camera = max(bound, key=lambda marker: marker.frame).camera if bound else scene.camera
+    """The scene's camera at a frame: markers may switch it, the first of them already before it, as Blender does.
+
+    Raises ArtalkError where there is none that can be used.
+    """
+    bound = [marker for marker in scene.timeline_markers if marker.camera is not None and not marker.camera.hide_render]
+    bound.sort(key=lambda marker: marker.frame)
+    past = [marker for marker in bound if marker.frame <= frame]
+    camera = (past[-1:] or bound[:1])[0].camera if bound else scene.camera
     if camera is None or camera.type != "CAMERA":
         raise ArtalkError("The scene has no camera.", "Add one, or choose the avatar's own camera.")
     if camera.data.type != "PERSP":
