@@ -15,6 +15,7 @@ from .shot import Played, Shot, straight
 from .splats import Splats
 
 _CENTRE = (0.0, -0.03, 0.0)     # between a head's crown and its neck, metres
+_LARGER = np.float32(10)        # under a camera that may come near: rasterisers draw nothing nearer than 0.2
 _FRAMES_AT_ONCE = 16
 _COARSE = 6_000                 # splats of a preview where numpy draws: its time goes by splats, not by pixels
 
@@ -30,8 +31,14 @@ class RiggedAvatar:
         """Pictures (4,H,W) of the wanted frames: red, green, blue (sRGB), straight alpha, 0 to 1."""
         splats = self._coarse() if shot.coarse else self.splats
         for frame, vertices in self._heads(played, wanted):
-            view, K = shot.camera(frame) or camera(shot.width, _CENTRE)
             means, quats, scales = splats.posed(vertices, self.head.faces)
+            given = shot.camera(frame)
+            if given is None:
+                view, K = camera(shot.width, _CENTRE)
+            else:
+                view, K = given[0].copy(), given[1]
+                view[:3, 3] *= _LARGER
+                means, scales = means * _LARGER, scales * _LARGER
             image, alpha = rasterize_with_alpha(means, quats, scales, splats.opacities, splats.colors, view, K,
                                                 (shot.width, shot.height))
             yield straight(image, alpha)
