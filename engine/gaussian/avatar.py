@@ -19,6 +19,7 @@ from ..device import memory_in_a_sentence
 from ..errors import EngineError
 from ..flame.model import FlameModel
 from ..flame.skinning import skin
+from ..recorded import Recorded
 from .camera import head_poses, intrinsics, view_matrix
 from .network import HEAD, AvatarNetwork
 from .rasterize import rasterize_with_alpha
@@ -76,6 +77,7 @@ class Avatar:
         for weight in network.upsampler.parameters():       # the order that processors and tensor cores like best
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        self._upsampled = Recorded(lambda features: (network.upsampler.logits(features),))
 
     def frames(self, motion: NDArray[np.floating[Any]], start: int = 0, stop: int | None = None, size: int = SIDE,
                fresh_noise: int | None = None) -> Iterator[Floats]:
@@ -123,4 +125,8 @@ class Avatar:
         """The upsampled picture (3,512,512), and what the Gaussians hide (512,512)."""
         features, alpha = self.features(points, pose)
         given = features[None].to(_UPSAMPLER.get(self.precision, torch.float32), memory_format=torch.channels_last)
-        return self.network.upsampler.logits(given, generator)[0].float().sigmoid(), alpha
+        if generator is None:
+            (logits,) = self._upsampled(given)
+        else:       # a recording would repeat its noise
+            logits = self.network.upsampler.logits(given, generator)
+        return logits[0].float().sigmoid(), alpha

@@ -82,9 +82,9 @@ def _usual_threads() -> int:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _project(means, quats, scales, opacities, camera, width, height, shape, tiles, keys, start, stop):
-    """Fills shape (N,8: pixel, inverse covariance, opacity, reach sideways and up), tiles (N,4: as in `plain`, or fewer)
-    and keys (N,): the depth, whose bits sort as whole numbers do since it is positive, or all ones where nothing is
-    seen."""
+    """Fills shape (N,8: pixel, inverse covariance, opacity, reach sideways and up), tiles (N,4: as in `plain`, or
+    fewer) and keys (N,): the depth, whose bits sort as whole numbers do since it is positive, or all ones where nothing
+    is seen."""
     fx, fy, cx, cy = camera[12], camera[13], camera[14], camera[15]
     columns, rows = -(-width // _TILE), -(-height // _TILE)
     key = np.empty(1, np.float32)
