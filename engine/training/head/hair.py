@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.special import ndtr
 
@@ -29,7 +31,7 @@ def inside_line(p: Array, ear: Array) -> tuple[Array, Array]:
     at = np.column_stack([turn * 1.25, p[:, 1]])
     line = HAIRLINE * [1.25, 1]
     way = np.full(len(p), np.inf)
-    for s, e in zip(line[:-1], line[1:], strict=True):
+    for s, e in pairwise(line):
         t = (((at - s) @ (e - s)) / ((e - s) @ (e - s))).clip(0, 1)
         way = np.minimum(way, np.linalg.norm(at - s - t[:, None] * (e - s), axis=1))
     sign = np.where(p[:, 1] > np.interp(turn, *HAIRLINE.T), 1.0, -1.0)

@@ -145,7 +145,7 @@ def lashes(p: Array, lid: Array) -> Array:
     long = (0.7 + 1.0 * out) * (0.85 + 0.15 * np.cos(comb / 4.1))
     part = lid / long
     drawn = smoothstep(wave, 0.25 + 0.6 * part.clip(0), 0.95) * (1 - smoothstep(part, 0.6, 1.0))
-    return np.asarray(drawn * (lid > -0.2))
+    return np.asarray(drawn * (lid > -0.2) * smoothstep(p[:, 0], 22.5, 29))
 
 
 def paint_features(q: Pixels, c: Array) -> Array:
@@ -155,7 +155,7 @@ def paint_features(q: Pixels, c: Array) -> Array:
     lip = (1 - smoothstep(q.ring + 0.10 * noise(true, 2.4, SEED + 3), 2.7, 4.6)) * (q.ring > -6)
     lip *= 1 - 0.90 * smoothstep(p[:, 0], 16.5, 25.0)
     wrinkle = noise(true * [1.0, 0.18, 0.18], 0.8, SEED + 4)
-    colour = np.array(LIPS) * (1 + 0.022 * wrinkle[:, None])
+    colour = np.array(LIPS) * (1 + 0.022 * (wrinkle * (1 - smoothstep(q.ring, 1.8, 3.2)))[:, None])
     colour = mix(colour, SKIN, 0.16 * np.exp(-(((q.ring - 2.0) / 0.9) ** 2)) * (p[:, 1] < -68))
     colour = mix(colour, INNER_LIPS, 1 - smoothstep(q.ring, -0.6, 1.5))
     colour = mix(colour, np.array(INNER_LIPS) * 0.62, 1 - smoothstep(q.ring, -0.4, 0.55))

@@ -27,7 +27,11 @@ TURNS = 100
 JAW_LINE = np.array([(38, -88, 55), (26, -101.5, 66), (13, -110, 77), (0, -112.5, 80.5)], float)
 JAW_AT = np.arange(4)
 EVEN = 1.0
-NOSE, NOSE_REACH, DENSE = np.array([8.0, -37.0, 100.0]), np.array([10.0, 8.0, 14.0]), 1.0
+# where quads are drawn together, mm: middle, reach and by how much; the nose's tip and wings, the corner of the jaw
+DENSE = (
+    (np.array([8.0, -37.0, 100.0]), np.array([10.0, 8.0, 14.0]), 1.0),
+    (np.array([46.0, -84.0, 36.0]), np.array([14.0, 14.0, 22.0]), 2.0),
+)
 
 
 def loop_curve(points: Array, sharp: bool, count: int = 16) -> Array:
@@ -104,14 +108,16 @@ class Smoothing:
 
     def pulls(self, points: Array) -> Array:
         """(pairs,) how hard each edge pulls: behind the face by its length, so that the quads there become alike in
-        size; at the nose's tip and wings harder, so that they become small where the outline bends most.
+        size; in the DENSE places harder, so that they become small where the outline bends most.
         """
         a, b = self.pairs.T
         middle = 0.5 * (points[a] + points[b])
         behind = EVEN * (1 - smoothstep(middle[:, 2], -10, 50))
-        nose = np.exp(-0.5 * (((middle - NOSE) / NOSE_REACH) ** 2).sum(1))
+        dense = 1 + sum(
+            more * np.exp(-0.5 * (((middle - centre) / reach) ** 2).sum(1)) for centre, reach, more in DENSE
+        )
         length = np.linalg.norm(points[a] - points[b], axis=1).clip(0.1) / 8.0
-        return np.asarray(length**behind * (1 + DENSE * nose))
+        return np.asarray(length**behind * dense)
 
 
 class HalfHead:

@@ -92,7 +92,7 @@ def _pinned(head: Head, normal: Array) -> Array:
     skin = np.zeros(len(p), bool)
     skin[tab["skin"]] = True
     skin[tab["ear"]] = False
-    ok = skin & ((normal * radial).sum(1) > 0.72) & (p[:, 1] < 74) & (p[:, 1] > np.where(p[:, 2] > 45, -100, -88))
+    ok = skin & ((normal * radial).sum(1) > 0.72) & (p[:, 1] < 74) & (p[:, 1] > np.where(p[:, 2] > 45, -92, -88))
     lips, lids = tab["mouth"], tab["eye"]
     ok[np.concatenate([lips.ravel(), lids.ravel()])] = True
     uv = np.where(ok[:, None], flat(p), np.nan)
