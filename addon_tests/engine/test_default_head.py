@@ -15,9 +15,10 @@ from engine.flame.file import read_flame
 from engine.flame.lips import lip_curves
 from engine.flame.skinning import skin
 from engine.training.head.assemble import make_head
-from engine.training.head.paint import locate, paint
+from engine.training.head.paint import CATCH, Pixels, locate, paint, paint_eye
 from engine.training.head.raster import png, rasterise
 from engine.training.head.sdf import EYE, EYE_RADIUS
+from engine.training.head.surface import BROW
 from engine.training.head.unwrap import unwrap
 
 PATH = Path(__file__).parents[2] / "assets" / "default_head.npz"
@@ -160,7 +161,7 @@ def test_mesh_is_manifold(arrays):
     assert len(np.unique(arrays["f_quads"])) == 5023
     v = arrays["v_template"].astype(float) * 1000
     length = np.array([np.linalg.norm(v[a] - v[b]) for a, b in edges])
-    assert length.min() > 0.15
+    assert length.min() > 0.15 and length.max() < 26
 
 
 def test_faces_look_outwards(arrays):
@@ -268,6 +269,26 @@ def test_people_differ(arrays, made):
     people *= size / np.sqrt((people**2).sum((1, 2), keepdims=True))
     between = [np.sqrt(((a - b) ** 2).sum(1).mean()) for k, a in enumerate(people) for b in people[:k]]
     assert 2.9 < np.mean(between) < 5 and min(between) > 1.5
+
+
+def test_people_look_calm(arrays, made):
+    """Over all people, brows tilt by some 1 mm between their ends, and the corners of the mouth hang by 0.3 mm."""
+    up = arrays["shapedirs"][:, 1, :300].astype(float) * 1000
+    brow, lips = made.tables["eye"][6:9, BROW], made.tables["mouth"][:5]
+    tilt = up[brow[:, :3]].mean((0, 1)) - up[brow[:, -3:]].mean((0, 1))
+    droop = up[lips[:, 14:19]].mean((0, 1)) - up[lips[:, [0, 32]]].mean((0, 1))
+    assert 0.3 < np.linalg.norm(tilt) < 1.2
+    assert 0.1 < np.linalg.norm(droop) < 0.45
+
+
+def test_both_eyes_reflect_one_window():
+    """On the same side of either pupil, and nowhere behind."""
+    place = np.add(EYE, [[CATCH[0], CATCH[1], 13.0], [-CATCH[0], CATCH[1], 13.0], [CATCH[0], CATCH[1], -13.0]])
+    for side in (1.0, -1.0):
+        blank = np.zeros(len(place))
+        colour = paint_eye(Pixels(place, side * place[:, 0], blank, blank, blank, blank, blank)).min(1)
+        left, right = colour[:2] if side > 0 else colour[[1, 0]]
+        assert left > 0.9 > 0.6 > right and colour[2] < 0.9
 
 
 def test_identities_keep_lips_and_sockets(head, made, seal):

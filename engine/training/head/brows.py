@@ -8,9 +8,9 @@ from scipy.interpolate import CubicSpline
 
 from .primitives import Array, smoothstep
 
-HAIRS = 320
+HAIRS = 340
 LENGTH = 5.2  # mm
-WIDTH = 0.16  # half width of a hair, mm
+WIDTH = 0.14  # half width of a hair, mm
 
 
 def brow_edges() -> tuple[Array, Array]:
@@ -59,5 +59,5 @@ def brow_ink(p: Array) -> Array:
     wide = np.interp(at[:, 0], upper[:, 0], 0.5 * (upper - lower)[:, 1])
     under = np.exp(-(((at[:, 1] - middle) / (0.75 * wide + 0.3)) ** 2))
     under *= smoothstep(at[:, 0], 12.5, 20) * (1 - smoothstep(at[:, 0], 45, 52))
-    out[near] = 1 - clear * (1 - 0.42 * under)
+    out[near] = 1 - clear * (1 - 0.34 * under)
     return 0.93 * out

@@ -177,6 +177,7 @@ class Refined:
     )  # (5, 9): grid of the two cage faces that carry the ear, front to back, top to bottom
     neck: np.ndarray  # (33,) rim, front midline to back midline
     hair: np.ndarray  # (Q,) True on the scalp
+    jaw: np.ndarray  # (13,) the chin's edge, the lower end of ring A to the midline
     nose: np.ndarray  # (21, 9): rows nasion to mouth ring 8, columns midline to nose side
 
 
@@ -215,10 +216,10 @@ def _face_part(c: _Cage) -> tuple[list[list[int]], list[list[int]], list[list[in
     return mouth, eye, nose, loop
 
 
-def _outer_part(c: _Cage, loop: list[int]) -> tuple[list[int], list[int], list[int]]:
-    """Rings round the face, skull, ear rows and neck; returns ear faces, neck faces and scalp faces."""
+def _outer_part(c: _Cage, loop: list[int]) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Rings round the face, skull, ear rows and neck; returns ear, neck, scalp and chin faces."""
     a, t, s = c.add(RING_A), c.add(RING_T), c.add(RING_S)
-    c.strip(loop, a)
+    chin = c.strip(loop, a)[-3:]
     # three folds take the ring from 13 edges to 7: A2, A7 and A11 end there
     c.strip([a[0], a[1]], [t[0], t[1]])
     c.quads.append((a[1], a[2], a[3], t[1]))
@@ -238,7 +239,7 @@ def _outer_part(c: _Cage, loop: list[int]) -> tuple[list[int], list[int], list[i
     hair += beside[1:] + below[1:]
     n1, n2 = c.add(NECK[0]), c.add(NECK[1])
     c.strip([s[7], s[6], *row2], n1)
-    return [beside[0], below[0]], c.strip(n1, n2), hair
+    return [beside[0], below[0]], c.strip(n1, n2), hair, chin
 
 
 def _refine(points: Array, quads: np.ndarray, n: int = 4) -> tuple[Array, np.ndarray, np.ndarray]:
@@ -307,7 +308,7 @@ def half_skin() -> Refined:
     """Build and refine the half cage."""
     c = _Cage()
     mouth, eye, nose, loop = _face_part(c)
-    ear, neck, hair = _outer_part(c, loop)
+    ear, neck, hair, chin = _outer_part(c, loop)
     points, quads, grids = _refine(np.array(c.points, float), np.array(c.quads))
     quads = outward(quads, points)
     columns = _ring_table(grids, nose, closed=False)
@@ -319,6 +320,7 @@ def half_skin() -> Refined:
         _ear_grid(grids, ear),
         np.array([grids[f][i][4] for f in neck for i in range(4)] + [grids[neck[-1]][4][4]]),
         np.isin(np.arange(len(quads)) // 16, hair),
+        np.array([grids[f][i][4] for f in chin for i in range(4)] + [grids[chin[-1]][4][4]]),
         columns.T,
     )
 

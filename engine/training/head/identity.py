@@ -12,10 +12,12 @@ import numpy as np
 from .assemble import Head
 from .primitives import Array, smoothstep
 from .sdf import EYE
-from .surface import EAR_CENTRE
+from .surface import BROW, EAR_CENTRE
 
 COUNT = 300
 SEED = 20240517
+BROW_MIDDLE = np.array([31.0, 20.0, 89.0])  # of the left brow, mm
+MOOD = 0.75  # the share of tilted brows and corners of the mouth that is taken out
 # centre (left half), reach (gaussian sigma per axis), displacement of one standard deviation
 HANDLES: list[tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]] = [
     ((0, -100, 88), (30, 22, 30), (0, -2.6, 0)),
@@ -154,6 +156,27 @@ def settle(head: Head, field: Array) -> Array:
     return out
 
 
+def calm(head: Head, field: Array) -> Array:
+    """Takes most of what reads as a mood out of a direction: brows and corners of the mouth that tilt, brows that sink.
+
+    Brows are turned about their middle and lifted, the corners raised by smooth fields of place, alike on both lips.
+    """
+    p, tab = head.points, head.tables
+    out = field.copy()
+    brow, mouth = tab["eye"][6:9, BROW], tab["mouth"][:5]
+    for sign, twin in ((1.0, np.arange(len(p))), (-1.0, head.mirror)):
+        q = p * [sign, 1, 1]
+        move = out[twin[brow], 1].mean(0)
+        tilt = np.polyfit(p[brow, 0].mean(0) - BROW_MIDDLE[0], move, 1)[0]
+        sink = move.mean() - out[twin[tab["eye"][0]], 1].mean()
+        near = _blend(q, BROW_MIDDLE, np.array([17.0, 10.0, 24.0])) * smoothstep(q[:, 0], -2, 8)
+        out[:, 1] -= MOOD * near * (tilt * (q[:, 0] - BROW_MIDDLE[0]) + 0.6 * sink)
+        droop = out[twin[mouth[:, 14:19]], 1].mean() - out[mouth[:, [0, 32]], 1].mean()
+        corner = _blend(q, p[mouth[0, 16]], np.array([9.0, 11.0, 16.0]))
+        out[:, 1] -= MOOD * droop * corner
+    return out
+
+
 def level_neck(head: Head, field: Array) -> Array:
     """Lets the neck's cut only shift and scale, so that it stays flat; the change fades out upwards over 60 mm."""
     p = head.points
@@ -172,4 +195,4 @@ def identity_directions(head: Head) -> Array:
     rng = np.random.default_rng(SEED)
     fields = _affine(head.points) + _handles(head.points) + _features(head)
     fields += _modes(head, rng, COUNT - len(fields))
-    return np.stack([level_neck(head, settle(head, f)) for f in fields], axis=2)
+    return np.stack([level_neck(head, settle(head, calm(head, f))) for f in fields], axis=2)

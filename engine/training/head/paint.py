@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from .assemble import Head
 from .brows import brow_ink
+from .hair import combed, cover, inside_line, sheen
 from .parts import ARCH, MATERIALS
 from .primitives import Array, smoothstep
 from .raster import rasterise, spread
@@ -23,27 +24,25 @@ SEED = 11
 SKIN = (0.845, 0.672, 0.585)
 BLUSH = (0.815, 0.520, 0.455)
 SHADE = (0.640, 0.440, 0.375)
-LIPS = (0.720, 0.435, 0.410)
-INNER_LIPS = (0.560, 0.270, 0.265)
+LIPS = (0.728, 0.462, 0.430)
+INNER_LIPS = (0.580, 0.300, 0.290)
 MOUTH = (0.420, 0.165, 0.155)
-HAIR = (0.205, 0.150, 0.120)
+HAIR = (0.215, 0.155, 0.122)
+HAIR_LIGHT = (0.470, 0.350, 0.265)
 BROWS = (0.235, 0.165, 0.130)
 NOSTRIL = (0.300, 0.170, 0.140)
 LASH = (0.160, 0.110, 0.095)
-# the hairline: longitude in degrees and height, from the middle of the forehead to the nape
-HAIRLINE = np.array(
-    [(0, 68), (10, 68.5), (19, 67.5), (27, 63.5), (35, 56.5), (44, 47), (52, 33), (59, 18), (66, 4), (71, -8),
-     (76, -12), (80, -9), (84, 0), (90, 5), (97, 5), (103, -3), (108, -18), (113, -33), (122, -45), (140, -52),
-     (160, -56), (180, -57)],
-    float,
-)  # fmt: skip
 IRIS = 0.47  # radians
 PUPIL = 0.19
+CATCH = (1.75, 2.0, 0.95)  # a window's reflection on the cornea: its middle from the eye's and half width, mm
 # middles of the teeth's gaps along the arch from the midline, mm, upper and lower
 GAPS = {
     "teeth_upper": (0.0, 8.4, 14.8, 22.2, 29.0, 35.8, 45.0),
     "teeth_lower": (0.0, 5.3, 11.2, 18.0, 25.0, 32.0, 42.0),
 }
+
+
+CROWNS = {"teeth_upper": (7.8, 2.2), "teeth_lower": (6.2, 1.6)}  # mm from edge to gum, and how far it is scalloped
 
 
 @dataclass(frozen=True)
@@ -131,80 +130,90 @@ def paint_skin(q: Pixels) -> Array:
     shade += 0.30 * np.exp(-(((q.lid - 4.2) / 1.0) ** 2)) * (p[:, 1] > 2) * spot(p, (33, 10, 82), (14, 10, 30))
     shade += 0.28 * smoothstep(-p[:, 1], 100, 135) * smoothstep(p[:, 2], -40, 40)
     shade += 0.22 * spot(p, (16.4, -38.5, 91), (2.2, 5.0, 6)) + 0.2 * spot(p, (0, -46, 100), (8, 3, 6))
+    shade += 0.22 * spot(p, (0, -83.5, 93), (13, 2.8, 10))
     c = mix(c, SHADE, shade)
     c *= 1 + 0.010 * noise(true, 1.3, SEED + 2)[:, None]
     return c
+
+
+def lashes(p: Array, lid: Array) -> Array:
+    """Drawn lashes (P,) standing on the lid's edge, longer and leaning further towards the outer corner."""
+    out = smoothstep(p[:, 0], 20, 43)
+    turn = np.degrees(np.arctan2(p[:, 1] - EYE[1], p[:, 0] - EYE[0]))
+    comb = turn + 3.5 * np.abs(lid) * (p[:, 0] - 27) / 12
+    wave = 0.5 + 0.5 * np.cos(2 * np.pi * (comb / 5.5 + 0.18 * np.sin(comb / 11.0)))
+    long = (0.7 + 1.0 * out) * (0.85 + 0.15 * np.cos(comb / 4.1))
+    part = lid / long
+    drawn = smoothstep(wave, 0.25 + 0.6 * part.clip(0), 0.95) * (1 - smoothstep(part, 0.6, 1.0))
+    return np.asarray(drawn * (lid > -0.2) * smoothstep(p[:, 0], 22.5, 29))
 
 
 def paint_features(q: Pixels, c: Array) -> Array:
     """Lips, the mouth's inside, nostrils, lid edges and brows over the skin `c`."""
     p = q.place
     true = np.column_stack([q.side, p[:, 1:]])
-    lip = (1 - smoothstep(q.ring + 0.10 * noise(true, 2.4, SEED + 3), 3.25, 4.25)) * (q.ring > -6)
-    lip *= 1 - 0.85 * smoothstep(p[:, 0], 20, 25.5)
+    lip = (1 - smoothstep(q.ring + 0.10 * noise(true, 2.4, SEED + 3), 2.7, 4.6)) * (q.ring > -6)
+    lip *= 1 - 0.90 * smoothstep(p[:, 0], 16.5, 25.0)
     wrinkle = noise(true * [1.0, 0.18, 0.18], 0.8, SEED + 4)
-    colour = np.array(LIPS) * (1 + 0.022 * wrinkle[:, None])
+    colour = np.array(LIPS) * (1 + 0.022 * (wrinkle * (1 - smoothstep(q.ring, 1.8, 3.2)))[:, None])
     colour = mix(colour, SKIN, 0.16 * np.exp(-(((q.ring - 2.0) / 0.9) ** 2)) * (p[:, 1] < -68))
     colour = mix(colour, INNER_LIPS, 1 - smoothstep(q.ring, -0.6, 1.5))
     colour = mix(colour, np.array(INNER_LIPS) * 0.62, 1 - smoothstep(q.ring, -0.4, 0.55))
     c = mix(c, colour, lip)
+    c = mix(c, SHADE, 0.55 * spot(p, (24.0, -67.4, 90), (2.6, 1.6, 8)) * smoothstep(q.ring, -0.5, 0.5))
     c = mix(c, MOUTH, smoothstep(-q.ring, 0.6, 2.0))
     c = mix(c, np.array(MOUTH) * 0.35, smoothstep(-q.ring, 2.5, 5.0))
     dark = spot(p, (7.6, -40.8, 99.4), (3.3, 3.2, 4.0))
     c = mix(c, NOSTRIL, 1.25 * dark * smoothstep(p[:, 1], -48.5, -44.5))
     upper = smoothstep(p[:, 1], -0.5, 2.2)
-    edge = np.exp(-(((q.lid + 0.45) / 0.62) ** 2)) * upper * smoothstep(p[:, 0], 20.5, 26)
-    c = mix(c, LASH, 0.95 * edge + 0.30 * np.exp(-((q.lid / 1.3) ** 2)) * upper)
-    c = mix(c, LASH, 0.30 * np.exp(-(((q.lid + 0.1) / 0.5) ** 2)) * (1 - upper) * smoothstep(p[:, 0], 21, 28))
+    edge = np.exp(-(((q.lid + 0.40) / 0.66) ** 2)) * upper * smoothstep(p[:, 0], 20.5, 26)
+    c = mix(c, LASH, 0.97 * edge + 0.30 * np.exp(-((q.lid / 1.3) ** 2)) * upper)
+    c = mix(c, LASH, 0.85 * lashes(p, q.lid) * upper)
+    lower = (1 - upper) * smoothstep(p[:, 0], 21, 28)
+    c = mix(c, LASH, lower * (0.32 * np.exp(-(((q.lid + 0.1) / 0.5) ** 2)) + 0.20 * lashes(p, 2.0 * q.lid)))
     c = mix(c, (0.82, 0.56, 0.51), 0.55 * np.exp(-(((q.lid + 1.0) / 0.55) ** 2)) * (1 - upper))
     caruncle = spot(p, (18.2, -1.5, 78.0), (2.0, 2.2, 6)) * (1 - smoothstep(q.lid, -0.6, 0.8))
     c = mix(c, (0.78, 0.47, 0.43), 0.8 * caruncle)
     return mix(c, BROWS, brow_ink(p))
 
 
-def hair_amount(p: Array, ear: Array) -> Array:
-    """0 on bare skin to 1 well inside the hairline, over some 8 mm."""
-    turn = np.degrees(np.arctan2(p[:, 0], p[:, 2] + 5))
-    at = np.column_stack([turn * 1.25, p[:, 1]])
-    line = HAIRLINE * [1.25, 1]
-    a, b = line[:-1], line[1:]
-    way = np.full(len(p), np.inf)
-    for s, e in zip(a, b, strict=True):
-        t = (((at - s) @ (e - s)) / ((e - s) @ (e - s))).clip(0, 1)
-        way = np.minimum(way, np.linalg.norm(at - s - t[:, None] * (e - s), axis=1))
-    sign = np.where(p[:, 1] > np.interp(turn, *HAIRLINE.T), 1.0, -1.0)
-    return np.asarray(way * sign * (1 - ear) - 20 * ear)
-
-
 def paint_hair(q: Pixels, c: Array) -> Array:
-    """Short hair, thin towards the hairline."""
-    p = q.place
-    true = np.column_stack([q.side, p[:, 1:]])
-    from_line = hair_amount(p, q.ear)
-    rough = 0.5 * noise(true, 6.0, SEED + 5) + 1.3 * noise(true * [1.0, 0.25, 0.25], 0.45, SEED + 6)
-    amount = smoothstep(from_line + rough, -1.5, 9.0) ** 0.8
-    streak = noise(true * [1.0, 0.22, 0.22], 0.75, SEED + 7) + 0.8 * noise(true * [0.5, 0.16, 0.16], 1.1, SEED + 8)
-    colour = np.array(HAIR) * (1 + 0.10 * streak[:, None])
-    return mix(c, colour, 0.94 * amount)
+    """Short hair, strand by strand, thin towards the hairline."""
+    true = np.column_stack([q.side, q.place[:, 1:]])
+    at, away = combed(true, 0.05 * noise(true, 26.0, SEED + 5))
+    fine = noise(at * [1, 1, 0.10], 0.70, SEED + 6)
+    coarse = noise(at * [1, 1, 0.16], 2.6, SEED + 7)
+    inside, fade = inside_line(q.place, q.ear)
+    amount = cover(inside + 1.2 * noise(true, 5.0, SEED + 8), fade, 0.95 * fine + 0.28 * coarse)
+    colour = np.array(HAIR) * (1 + 0.17 * fine + 0.13 * coarse)[:, None]
+    colour = mix(colour, HAIR_LIGHT, sheen(away) * smoothstep(fine + 0.7 * coarse, -0.8, 2.6) * 0.75)
+    return mix(c, colour, 0.96 * amount)
 
 
 def paint_eye(q: Pixels) -> Array:
-    """White with a warm rim, iris with fibres and a dark edge, pupil."""
+    """White with a warm rim, iris with fibres and a dark edge, pupil, the lid's shadow and a window's reflection."""
     d = q.place - EYE
     angle = np.arctan2(np.hypot(d[:, 0], d[:, 1]), d[:, 2])
     turn = np.arctan2(d[:, 1], d[:, 0])
-    white = np.tile([0.830, 0.806, 0.788], (len(d), 1))
+    white = np.tile([0.850, 0.826, 0.808], (len(d), 1))
     white = mix(white, (0.74, 0.54, 0.50), 0.70 * smoothstep(angle, 0.62, 1.15))
-    white = mix(white, (0.55, 0.47, 0.46), 0.55 * smoothstep(d[:, 1], 2.5, 7.0))
     fibre = sum(
         np.sin(k * turn + phase + 2.0 * np.sin(3 * turn + phase)) / n
         for n, (k, phase) in enumerate(((23, 0.3), (37, 1.7), (61, 4.1)), 1)
     )
-    iris = np.tile([0.330, 0.385, 0.380], (len(d), 1)) * (1 + 0.13 * np.asarray(fibre)[:, None])
-    iris = mix(iris, (0.50, 0.42, 0.28), 0.75 * (1 - smoothstep(angle, PUPIL, PUPIL + 0.16)))
-    iris = mix(iris, (0.12, 0.16, 0.18), 0.85 * smoothstep(angle, IRIS - 0.11, IRIS - 0.01))
+    iris = np.tile([0.330, 0.400, 0.400], (len(d), 1)) * (1 + 0.16 * np.asarray(fibre)[:, None])
+    iris *= 1 - 0.16 * (d[:, 1:2] / 6.0)  # light falls in from above and comes out below
+    ragged = 0.025 * np.sin(9 * turn + 1.3 * np.sin(4 * turn)) + 0.012 * np.asarray(fibre)
+    iris = mix(iris, (0.54, 0.43, 0.27), 0.75 * (1 - smoothstep(angle + ragged, PUPIL, PUPIL + 0.15)))
+    iris = mix(iris, (0.09, 0.12, 0.14), 0.90 * smoothstep(angle, IRIS - 0.13, IRIS - 0.01))
     c = mix(white, iris, 1 - smoothstep(angle, IRIS - 0.02, IRIS + 0.035))
-    return mix(c, (0.02, 0.02, 0.02), 1 - smoothstep(angle, PUPIL - 0.012, PUPIL + 0.012))
+    c = mix(c, (0.02, 0.02, 0.02), 1 - smoothstep(angle, PUPIL - 0.012, PUPIL + 0.012))
+    c = mix(c, (0.16, 0.11, 0.10), 0.72 * smoothstep(d[:, 1] + 0.02 * d[:, 0] ** 2, 2.6, 6.2))
+    across = np.sign(q.side) * d[:, 0]  # towards the head's left on either eye
+    glow = np.exp(-0.5 * (((across + 2.0) / 1.3) ** 2 + ((d[:, 1] + 2.3) / 1.0) ** 2)) * (d[:, 2] > 0)
+    c = mix(c, (0.75, 0.82, 0.86), 0.22 * glow)
+    window = ((across - CATCH[0]) / CATCH[2]) ** 2 + ((d[:, 1] - CATCH[1]) / CATCH[2]) ** 2
+    return mix(c, (0.98, 0.98, 0.97), 0.94 * (1 - smoothstep(window, 0.55, 1.45)) * (d[:, 2] > 0))
 
 
 def paint_teeth(q: Pixels) -> Array:
@@ -216,21 +225,31 @@ def paint_teeth(q: Pixels) -> Array:
         [[0], np.cumsum(np.hypot(*(ARCH[:, None] * np.diff([np.sin(table), np.cos(table)]))))]
     )
     along = np.interp(u, table, length)
-    upper = p[:, 1] > -70.2
-    c = np.tile([0.915, 0.880, 0.800], (len(p), 1))
-    for name, mask in (("teeth_upper", upper), ("teeth_lower", ~upper)):
-        gaps = np.array(GAPS[name])
-        near = np.abs(along[:, None] - gaps).min(1)
-        width = np.diff(gaps).mean() / 2
-        edge = (p[:, 1] + 69.9) if name == "teeth_upper" else (-70.6 - p[:, 1])
-        gum = (62.6 if name == "teeth_upper" else 77.0) + (p[:, 1] if name == "teeth_upper" else 0)
-        bow = 1.1 * (1 - (near / width).clip(0, 1) ** 2)
-        over = gum - 0.4 + bow if name == "teeth_upper" else (-76.6 - p[:, 1]) + bow
-        wide = 0.16 + 0.75 * np.exp(-edge / 0.55) + 0.10 * smoothstep(edge, 3, 8)
-        c = mix(c, (0.42, 0.27, 0.22), mask * 0.62 * (1 - smoothstep(near, wide * 0.6, wide * 1.4)))
-        c = mix(c, (0.83, 0.74, 0.62), mask * 0.55 * smoothstep(edge, 4.0, 8.5))
-        c = mix(c, (0.71, 0.42, 0.40), mask * smoothstep(over, -0.25, 0.25))
-    return mix(c, (0.30, 0.15, 0.13), 0.75 * smoothstep(along, 22, 40))
+    c = np.zeros((len(p), 3))
+    for name, mask, edge in (
+        ("teeth_upper", p[:, 1] > -70.2, p[:, 1] + 69.9),
+        ("teeth_lower", p[:, 1] <= -70.2, -70.6 - p[:, 1]),
+    ):
+        c[mask] = _crowns(along[mask], edge[mask], np.array(GAPS[name]), *CROWNS[name])
+    return mix(c, (0.22, 0.10, 0.09), 0.85 * smoothstep(along, 16, 38))
+
+
+def _crowns(along: Array, edge: Array, gaps: Array, high: float, bow: float) -> Array:
+    """Colours (P,3) of teeth between `gaps`, `high` mm from edge to gum, which comes down by `bow` between them."""
+    tooth = np.searchsorted(gaps, along, side="right").clip(1, len(gaps) - 1)
+    middle, half = 0.5 * (gaps[tooth] + gaps[tooth - 1]), 0.5 * (gaps[tooth] - gaps[tooth - 1])
+    side = (np.abs(along - middle) / half).clip(0, 1)
+    near = (1 - side) * half
+    c = np.tile([0.905, 0.880, 0.820], (len(along), 1))
+    c = mix(c, (0.80, 0.70, 0.57), 0.60 * smoothstep(edge, 0.45 * high, 1.05 * high) + 0.10 * (tooth == 3))
+    c = mix(c, (0.62, 0.66, 0.68), 0.25 * (1 - smoothstep(edge, 0.3, 1.8)))  # thin enamel lets the dark through
+    c = mix(c, (0.50, 0.38, 0.31), 0.42 * smoothstep(side, 0.55, 1.0))
+    wide = 0.10 + 0.62 * np.exp(-edge / 0.7)
+    c = mix(c, (0.20, 0.09, 0.08), 0.80 * (1 - smoothstep(near, 0.5 * wide, 1.5 * wide)))
+    line = edge - high + bow * side**3
+    c = mix(c, (0.55, 0.34, 0.30), 0.5 * smoothstep(line, -0.7, 0.0))
+    gum = mix(np.tile([0.74, 0.45, 0.43], (len(along), 1)), (0.60, 0.31, 0.31), smoothstep(line, 0.3, 2.5))
+    return mix(c, gum, smoothstep(line, -0.2, 0.2))
 
 
 def paint_tongue(q: Pixels) -> Array:
@@ -241,18 +260,25 @@ def paint_tongue(q: Pixels) -> Array:
 
 
 def paint(head: Head, uv: Array, corners: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """The texture, (S,S,3) uint8, top row first."""
-    pixels, q = locate(head, uv, corners, size)
-    eyes = np.isin(q.part, [MATERIALS.index(n) for n in ("sclera", "iris", "pupil")])
-    teeth, tongue = q.part == MATERIALS.index("teeth"), q.part == MATERIALS.index("tongue")
-    skin = ~(eyes | teeth | tongue)
-    colour = np.zeros((len(pixels), 3))
-    for mask, brush in ((eyes, paint_eye), (teeth, paint_teeth), (tongue, paint_tongue), (skin, _all_skin)):
-        colour[mask] = brush(Pixels(*(getattr(q, name)[mask] for name in Pixels.__dataclass_fields__)))
-    picture = np.zeros((size * size, 3))
-    picture[pixels] = colour
-    done = spread(picture.reshape(size, size, 3), pixels)
-    return np.asarray((done.clip(0, 1) * 255).round(), np.uint8)
+    """The texture, (S,S,3) uint8, top row first. A pixel is the mean of two places in it, or hairs would look torn."""
+    eyes = [MATERIALS.index(n) for n in ("sclera", "iris", "pupil")]
+    teeth, tongue = MATERIALS.index("teeth"), MATERIALS.index("tongue")
+    total, count = np.zeros((size * size, 3)), np.zeros(size * size)
+    for shift in ((-0.25, -0.25), (0.25, 0.25)):
+        pixels, q = locate(head, uv + np.array(shift) / size, corners, size)
+        brushes = (
+            (np.isin(q.part, eyes), paint_eye),
+            (q.part == teeth, paint_teeth),
+            (q.part == tongue, paint_tongue),
+            (~np.isin(q.part, [*eyes, teeth, tongue]), _all_skin),
+        )
+        for mask, brush in brushes:
+            total[pixels[mask]] += brush(Pixels(*(getattr(q, name)[mask] for name in Pixels.__dataclass_fields__)))
+        count[pixels] += 1
+    done = np.flatnonzero(count)
+    total[done] /= count[done, None]
+    picture = spread(total.reshape(size, size, 3), done)
+    return np.asarray((picture.clip(0, 1) * 255).round(), np.uint8)
 
 
 def _all_skin(q: Pixels) -> Array:

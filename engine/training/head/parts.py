@@ -46,6 +46,8 @@ EYE_ANGLES = np.array([0.20, 0.345, 0.49, 0.60, 0.80, 1.05, 1.35, 1.65, 1.95, 2.
 EYE_AROUND = 16
 TEETH_HALF = 9  # columns besides the midline
 ARCH = np.array([25.0, 43.0])  # half width and depth of the dental arch
+# by which each column's edge is shorter, mm: the gap between the first teeth, a tooth, a gap, the shorter second tooth
+NOTCH = np.array([0.45, -0.05, 0.35, 0.55, 0.45, -0.1, 0.4, 0.2, 0.3, 0.2])
 TONGUE_HALF, TONGUE_ROWS = 4, 12
 
 
@@ -199,7 +201,7 @@ def add_eye(half: Half) -> None:
 
 
 def add_teeth(half: Half) -> None:
-    """Two simple arches, three rows each: gum, middle, edge."""
+    """Two arches, three rows each: gum, middle, edge. The columns lie alternately in a tooth and in a gap."""
     u = np.linspace(0, 1.4, TEETH_HALF + 1)
     for name, rows, depth in (
         ("teeth_upper", ((-61.0, 0.6), (-66.0, 0.9), (-69.9, 0.0)), 0.0),
@@ -210,12 +212,12 @@ def add_teeth(half: Half) -> None:
                 np.stack(
                     [
                         ARCH[0] * np.sin(u) * (1 - depth / 40),
-                        np.full_like(u, y) + 0.6 * (1 - np.cos(u)),
-                        90.5 - depth + out - ARCH[1] * (1 - np.cos(u)),
+                        np.full_like(u, y) + 0.6 * (1 - np.cos(u)) + edge * NOTCH * (1 if depth == 0 else -0.6),
+                        90.5 - depth + out - ARCH[1] * (1 - np.cos(u)) - (0.5 + edge) * 0.6 * NOTCH.clip(0),
                     ],
                     1,
                 )
-                for y, out in rows
+                for (y, out), edge in zip(rows, (0.0, 0.0, 1.0), strict=True)
             ]
         )
         index = half.add(grid)

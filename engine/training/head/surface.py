@@ -22,6 +22,16 @@ BROW = np.arange(4, 14)  # eye columns that carry the eyebrow, about rings 7 and
 NOSTRIL = np.array([7.6, -43.8, 99.9])
 NOSTRIL_LONG, NOSTRIL_SHORT = 4.5, 2.6  # semi-axes of its rim
 NOSTRIL_AXIS = np.array([0.72, -0.69])  # x, z of the long axis, backwards and outwards
+TURNS = 100
+# the chin's edge from below the corner of the mouth to the middle: the loop that carries it makes its outline round
+JAW_LINE = np.array([(38, -88, 55), (26, -101.5, 66), (13, -110, 77), (0, -112.5, 80.5)], float)
+JAW_AT = np.arange(4)
+EVEN = 1.0
+# where quads are drawn together, mm: middle, reach and by how much; the nose's tip and wings, the corner of the jaw
+DENSE = (
+    (np.array([8.0, -37.0, 100.0]), np.array([10.0, 8.0, 14.0]), 1.0),
+    (np.array([46.0, -84.0, 36.0]), np.array([14.0, 14.0, 22.0]), 2.0),
+)
 
 
 def loop_curve(points: Array, sharp: bool, count: int = 16) -> Array:
@@ -70,24 +80,44 @@ def midline(points: Array) -> np.ndarray:
     return np.asarray(np.abs(points[:, 0]) < 1e-9)
 
 
-def smoothing(quads: np.ndarray, mid: np.ndarray, rim: np.ndarray, pull: Array) -> csr_matrix:
-    """Row-normalised neighbour average of the half mesh, the mirrored half counted in.
+class Smoothing:
+    """Neighbour averages of the half mesh, the mirrored half counted in.
 
     Rim vertices see only the rim; `pull` (N,) is 1 or, where a vertex draws its neighbours closer, more.
     """
-    pairs = np.concatenate([quads[:, [k, (k + 1) % 4]] for k in range(4)])
-    pairs = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
-    # across the corners of a hole too, or the vertex diagonally behind a corner stays far off
-    near = pull > 1
-    lone = quads[near[quads].sum(1) == 1]
-    lone = np.array([np.roll(q, -int(np.flatnonzero(near[q])[0])) for q in lone], int).reshape(-1, 4)
-    pairs = np.concatenate([pairs, lone[:, [2, 0]]])
-    on_rim = np.zeros(len(mid), bool)
-    on_rim[rim] = True
-    pairs = pairs[~on_rim[pairs[:, 0]] | on_rim[pairs[:, 1]]]
-    w = np.where(mid[pairs[:, 0]] & ~mid[pairs[:, 1]], 2.0, 1.0) * pull[pairs[:, 1]]
-    m = csr_matrix((w, (pairs[:, 0], pairs[:, 1])), shape=(len(mid), len(mid)))
-    return csr_matrix(m.multiply(1.0 / m.sum(1)))
+
+    def __init__(self, quads: np.ndarray, mid: np.ndarray, rim: np.ndarray, pull: Array) -> None:
+        pairs = np.concatenate([quads[:, [k, (k + 1) % 4]] for k in range(4)])
+        pairs = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
+        # across the corners of a hole too, or the vertex diagonally behind a corner stays far off
+        near = pull > 1
+        lone = quads[near[quads].sum(1) == 1]
+        lone = np.array([np.roll(q, -int(np.flatnonzero(near[q])[0])) for q in lone], int).reshape(-1, 4)
+        pairs = np.concatenate([pairs, lone[:, [2, 0]]])
+        on_rim = np.zeros(len(mid), bool)
+        on_rim[rim] = True
+        self.pairs = pairs[~on_rim[pairs[:, 0]] | on_rim[pairs[:, 1]]]
+        a, b = self.pairs.T
+        self.weight = np.where(mid[a] & ~mid[b], 2.0, 1.0) * pull[b]
+        self.count = len(mid)
+
+    def mean(self, points: Array, share: Array | float = 1.0) -> Array:
+        """Each vertex's mean of its neighbours (N,3), `share` (pairs,) weighting them."""
+        w = csr_matrix((self.weight * share, self.pairs.T), shape=(self.count, self.count))
+        return np.asarray((w @ points) / np.asarray(w.sum(1)))
+
+    def pulls(self, points: Array) -> Array:
+        """(pairs,) how hard each edge pulls: behind the face by its length, so that the quads there become alike in
+        size; in the DENSE places harder, so that they become small where the outline bends most.
+        """
+        a, b = self.pairs.T
+        middle = 0.5 * (points[a] + points[b])
+        behind = EVEN * (1 - smoothstep(middle[:, 2], -10, 50))
+        dense = 1 + sum(
+            more * np.exp(-0.5 * (((middle - centre) / reach) ** 2).sum(1)) for centre, reach, more in DENSE
+        )
+        length = np.linalg.norm(points[a] - points[b], axis=1).clip(0.1) / 8.0
+        return np.asarray(length**behind * dense)
 
 
 class HalfHead:
@@ -120,6 +150,8 @@ class HalfHead:
         p[s.eye.ravel()] = np.concatenate(eye)
         front[s.mouth.ravel()] = True
         front[s.eye[:7].ravel()] = True
+        p[s.jaw] = CubicSpline(JAW_AT, JAW_LINE)(np.linspace(0, JAW_AT[-1], len(s.jaw)))
+        front[s.jaw] = False
         p[self.mid, 0] = 0.0
         p[~front] = self.field.project(p[~front], 10)
         p[front] = self.field.cast(p[front, :2])
@@ -130,14 +162,14 @@ class HalfHead:
         p, s = self.points, self.skin
         pinned = np.zeros(len(p), bool)
         lids = [s.eye[:5].ravel(), s.eye[8]]
-        pinned[np.concatenate([s.mouth[:6].ravel(), *lids, self.hole, self.rim])] = True
+        pinned[np.concatenate([s.mouth[:6].ravel(), *lids, s.jaw[8:], self.hole, self.rim])] = True
         pull = np.ones(len(p))
         pull[self.hole], pull[self.rim] = 5.0, 1.4
-        average = smoothing(s.quads, self.mid, s.neck, pull)
-        for turn in range(70):
-            move = (average @ p - p) * 0.5
-            move[pinned] = 0.0
+        smooth = Smoothing(s.quads, self.mid, s.neck, pull)
+        for turn in range(TURNS):
             normal = self.field.gradient(p)
+            move = (smooth.mean(p, smooth.pulls(p)) - p) * 0.5
+            move[pinned] = 0.0
             move -= (move * normal).sum(1, keepdims=True) * normal
             move[self.mid, 0] = 0.0
             move[s.neck, 1] = 0.0
@@ -151,9 +183,9 @@ class HalfHead:
     def _columella(self) -> None:
         """Round the hollow between nose and upper lip, which is narrower than its quads."""
         p, near = self.points, self.skin.mouth[6:9, :10].ravel()
-        average = smoothing(self.skin.quads, self.mid, self.skin.neck, np.ones(len(p)))
-        for _ in range(6):
-            p[near] += 0.5 * (average @ p - p)[near]
+        smooth = Smoothing(self.skin.quads, self.mid, self.skin.neck, np.ones(len(p)))
+        for _ in range(12):
+            p[near] += 0.5 * (smooth.mean(p) - p)[near]
         p[self.mid, 0] = 0.0
 
     def _lips(self) -> None:
@@ -172,7 +204,7 @@ class HalfHead:
         x = seal[:, 0]
         # a slight tubercle at the middle, and corners that do not hang
         seal[:, 1] += (
-            0.7 * smoothstep(x, 14, 24)
+            1.2 * smoothstep(x, 12, 24)
             - 0.35 * np.exp(-((x / 5.0) ** 2))
             + 0.3 * np.exp(-(((x - 12) / 6.0) ** 2))
         )
@@ -212,7 +244,8 @@ class HalfHead:
             near = quads[(level[quads] < step).any(1)]
             level[near] = np.minimum(level[near], step)
         normal = self.field.gradient(p)
-        p += normal * np.interp(level, [0, 1, 2, 3, 4], [0, 1.3, 2.6, 3.4, 3.8])[:, None]
+        lift = np.interp(level, [0, 1, 2, 3, 4], [0, 1.3, 2.6, 3.4, 3.8]) * (1 + 0.6 * smoothstep(p[:, 1], 30, 85))
+        p += normal * lift[:, None]
         p[self.mid, 0] = 0.0
 
     def lid_rings(self) -> Array:

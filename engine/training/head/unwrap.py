@@ -26,6 +26,7 @@ EAR_ROOM = (2.1, 1.35)  # by which the ear's hole is spread
 LIP_GAP = 0.020  # v by which each lip is moved off the other, to make room for the mouth bag
 TOP_FRONT, TOP_BACK = 45.0, -72.0  # z of the outline's upper corners on the midline
 EYE_SPREAD = 0.62  # UV radius on an eyeball goes with its angle to this power: the iris gets most
+TURNS = 36  # of untangling, at most
 SMALLEST = 1e-8  # twice the area of a triangle that is as good as folded
 BOXES = {  # lower left, upper right; rows run from the first named height to the second
     "teeth_upper": ((0.20, 0.090), (0.58, 0.160)),
@@ -91,7 +92,7 @@ def _pinned(head: Head, normal: Array) -> Array:
     skin = np.zeros(len(p), bool)
     skin[tab["skin"]] = True
     skin[tab["ear"]] = False
-    ok = skin & ((normal * radial).sum(1) > 0.72) & (p[:, 1] < 74) & (p[:, 1] > np.where(p[:, 2] > 45, -107, -88))
+    ok = skin & ((normal * radial).sum(1) > 0.72) & (p[:, 1] < 74) & (p[:, 1] > np.where(p[:, 2] > 45, -92, -88))
     lips, lids = tab["mouth"], tab["eye"]
     ok[np.concatenate([lips.ravel(), lids.ravel()])] = True
     uv = np.where(ok[:, None], flat(p), np.nan)
@@ -125,8 +126,9 @@ def folded(uv: Array, quads: np.ndarray) -> np.ndarray:
 
 def _untangle(uv: Array, quads: np.ndarray, lap: csc_matrix, held: np.ndarray) -> None:
     """Makes vertices around folded quads the mean of their neighbours, further and further around, in place."""
-    for turn in range(24):
-        bad = np.unique(quads[folded(uv, quads)])
+    for turn in range(TURNS):
+        # the mirrored quad has its diagonal the other way
+        bad = np.unique(quads[folded(uv, quads) | folded(uv, quads[:, ::-1])])
         if not len(bad):
             return
         loose = np.zeros(len(uv), bool)
