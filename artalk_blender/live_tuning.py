@@ -3,7 +3,8 @@
 
 Only what was moved is applied; whatever else the take has stays. The settings that are shown follow the head that is
 selected. A take of up to a minute is tuned while the slider moves, in the slider's own undo step; a longer one when
-the slider rests, in a step of its own.
+the slider rests, in a step of its own. One that is retargeted by geometry gets a draft
+then, and what it really comes to after a second; that is the step to which undo goes.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .animation.nla import playing_take
-from .animation.take_data import MOTION_KEY, TAKE_KEY, UNFINISHED, is_edited, settings_of
+from .animation.take_data import MOTION_KEY, TAKE_KEY, UNFINISHED, is_edited, settings_of, takes
 from .animation.takes import retune
 from .errors import EngineError
 from .motion.process import ProcessSettings
 from .motion.timing import Keying
-from .retarget.player import find_player
+from .retarget.draft import drafting
+from .retarget.player import find_player, is_draft
 
 _DELAY = 0.1  # seconds that a slider rests
+_REST = 1.0  # seconds, until a draft is solved whole
 _SHORT = 60 * 25 * 106 * 4  # bytes of raw motion: a minute
 
 _moved: set[str] = set()
@@ -103,21 +106,68 @@ def show_playing() -> None:
             show_settings(bpy.context.scene, *settings_of(take))
 
 
+def _drafts() -> list[Any]:
+    """Takes to be solved whole; one that was edited by hand meanwhile stays as it is."""
+    return [take for take in takes() if is_draft(take) and take.library is None and not is_edited(take)]
+
+
+def settle() -> bool:
+    """Solves whole what was drafted while a slider moved; returns whether there was anything."""
+    global problem
+    drafts = _drafts()
+    for take in drafts:
+        try:
+            retune(take, *settings_of(take))
+        except EngineError as error:
+            problem = str(error)
+    return bool(drafts)
+
+
 def _later() -> None:
-    if bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.unregister(_tick)
+    _stop()
     bpy.app.timers.register(_tick, first_interval=_DELAY)
 
 
+def _stop() -> None:
+    for timer in (_tick, _tick_at_rest, _tick_after_undo):
+        if bpy.app.timers.is_registered(timer):
+            bpy.app.timers.unregister(timer)
+
+
 def _tick() -> None:
-    apply_moved()
-    bpy.ops.ed.undo_push(message="Tune Take")
+    with drafting():
+        apply_moved()
+    if _drafts():
+        bpy.app.timers.register(_tick_at_rest, first_interval=_REST)
+    else:
+        _step()
+
+
+def _step() -> None:
+    if not bpy.app.background:
+        bpy.ops.ed.undo_push(message="Tune Take")
+
+
+def _tick_at_rest() -> None:
+    if settle():
+        _step()
+
+
+def _tick_after_undo() -> None:
+    settle()  # no step of its own, which would end what can be redone
 
 
 @persistent
 def _after_undo(*_: Any) -> None:
-    """A step may hold the setting of a long take before its keys: what counts is what the keys are."""
+    """A step may hold the setting of a long take before its keys: what counts is what the keys are. Or a draft."""
     show_playing()
+    if _drafts() and not bpy.app.timers.is_registered(_tick_after_undo):
+        bpy.app.timers.register(_tick_after_undo, first_interval=_REST)
+
+
+@persistent
+def _before_saving(*_: Any) -> None:
+    settle()
 
 
 @persistent
@@ -126,7 +176,8 @@ def _subscribe(*_: Any) -> None:
     bpy.msgbus.subscribe_rna(key=(bpy.types.LayerObjects, "active"), owner=_owner, args=(), notify=show_playing)
 
 
-_HANDLERS = (("undo_post", _after_undo), ("redo_post", _after_undo), ("load_post", _subscribe))
+_HANDLERS = (("undo_post", _after_undo), ("redo_post", _after_undo), ("load_post", _subscribe),
+             ("save_pre", _before_saving))
 
 
 def register() -> None:
@@ -137,7 +188,6 @@ def register() -> None:
 
 def unregister() -> None:
     bpy.msgbus.clear_by_owner(_owner)
-    if bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.unregister(_tick)
+    _stop()
     for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).remove(handler)
