@@ -8,11 +8,13 @@ Per frame t the sliders x minimise
 and over the frames m/2 sum |s (x_{t-1} - 2 x_t + x_{t+1})|^2, where s is what a slider does, so that smoothness does
 not depend on its units. The method is ADMM (Boyd et al. 2011) with two copies of x, one within the limits and one
 smooth. H and C are brought to diagonal form together once; then each frame may have its own k_t, and a round costs
-two products (T,K) x (K,K) for all frames.
+two products (T,K) x (K,K) for all frames. What bends the right-hand sides, as a turning jaw does, is asked for anew at
+each look, so that it converges along with the sliders.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from .smooth import Smoother, curvature
 
 Floats = NDArray[np.float64]
+Bend = Callable[[Floats, slice], Floats]  # sliders (t,K) of some frames, and which -> (t,K)
 
 ROUNDS = 3000
 TOLERANCE = 5e-3  # mm that sliders still change by in ten rounds, when it is enough
@@ -66,8 +69,9 @@ def objective(problem: Problem, x: Floats, right: Floats, strength: Floats, touc
 
 
 def solve_frames(problem: Problem, right: Floats, strength: Floats, touch: Floats, start: Floats | None = None,
-                 rounds: int = ROUNDS, threads: int = 2) -> Floats:
-    """(T,K) sliders of T frames; arguments as in `objective`. `start` (T,K), where given, saves rounds.
+                 rounds: int = ROUNDS, threads: int = 2, bend: Bend | None = None) -> Floats:
+    """(T,K) sliders of T frames; arguments as in `objective`. `start` (T,K), where given, saves rounds. `bend`: what
+    is to be taken off b + k c for sliders that are nearly right.
 
     Long motions are done in parts that overlap by more frames than smoothness reaches; `threads` parts at once.
     """
@@ -82,7 +86,8 @@ def solve_frames(problem: Problem, right: Floats, strength: Floats, touch: Float
         first, last = max(begin - _HALO, 0), min(end + _HALO, count)
         some = slice(first, last)
         guess = None if start is None else start[some]
-        x = machine.run(right[some], strength[some], touch[some], guess, rounds)
+        x = machine.run(right[some], strength[some], touch[some], guess, rounds,
+                        None if bend is None else lambda sliders: bend(sliders, some))
         return x[begin - first : end - first]
 
     if threads < 2 or len(begins) < 2:
@@ -109,14 +114,21 @@ class _Machine:
         basis, self.values = _together(hessian + copies * _PENALTY * np.eye(len(scale)), contact)
         self.basis, self.back = (basis * _PENALTY).astype(np.float32), np.ascontiguousarray(basis.T, np.float32)
 
-    def run(self, right: Floats, strength: Floats, touch: Floats, start: Floats | None, rounds: int) -> Floats:
+    def run(self, right: Floats, strength: Floats, touch: Floats, start: Floats | None, rounds: int,
+            bend: Callable[[Floats], Floats] | None) -> Floats:
         """(t,K) of t frames in a row."""
         asked = (right + strength[:, None] * touch) / self.scale - self.linear
-        work = _Rounds(self, asked.astype(np.float32), strength,
+
+        def bent(x: Floats) -> NDArray[np.float32]:
+            return (asked if bend is None else asked - bend(x) / self.scale).astype(np.float32)
+
+        work = _Rounds(self, bent(np.zeros_like(asked) if start is None else start), strength,
                        None if start is None else (start * self.scale).astype(np.float32))
         for done in range(0, rounds, _LOOK_EVERY):
             if work.go(min(_LOOK_EVERY, rounds - done)) < TOLERANCE:
                 break
+            if bend is not None:
+                work.ask(bent(work.z / self.scale))
         return work.z.astype(np.float64) / self.scale
 
 
@@ -137,8 +149,11 @@ class _Rounds:
             self.u = np.where(held, slope / np.float32(-_PENALTY) - self.v, np.float32(0.0))
         self.x, self.wish = np.empty_like(asked), np.empty_like(asked)
         self.damp = (1.0 / (1.0 + strength[:, None] * machine.values)).astype(np.float32)
-        self.base = asked / np.float32(_PENALTY)
+        self.ask(asked)
         self.smoother = Smoother(len(asked), machine.smooth / _PENALTY) if self.two and len(asked) > 2 else None
+
+    def ask(self, asked: NDArray[np.float32]) -> None:
+        self.base = asked / np.float32(_PENALTY)
 
     def go(self, rounds: int) -> float:
         """Some rounds; returns how far z still moved in them or is from x, at most."""

@@ -25,21 +25,23 @@ from .error import cannot, channel_name, full_channels, sentences, used_channels
 from .face import FEWEST_LANDMARKS, Options, Solved, SourceFace, TargetFace
 from .guess import guess_landmarks
 from .regions import REGIONS, foreign_sliders, mirrored_pairs, opposed_pairs
-from .solve import ROUNDS, Problem, solve_frames
+from .solve import ROUNDS, Bend, Problem, solve_frames
 from .system import GAP, SHAPE, Reduced, System
 
 Floats = NDArray[np.float64]
 
 _CONTACT = (6.0, 90.0)  # open, and what is added as the lips close
+_CROSSING = 2.0
 _CLOSING = 2.5  # mm of aperture, of the source's size, within which they count as closing
 _SHAPE = 1.0
-_L2 = 1e-6  # of what each slider does, H's diagonal, as all of these
-_L1 = 1e-6
+_L2 = 1e-4  # of what each slider does, H's diagonal, as all of these
+_L1 = 3e-5
 _FLOOR = 1e-6  # of the largest
 _SMOOTH = 2e-4
-_PAIRS = 1e-5
+_MIRRORED = 1e-5
+_OPPOSED = 1e-2
 LIVE_ROUNDS = 40
-_JAW_ROUNDS = 8  # a turning jaw is linearised; so often before the last
+_PLAIN_ROUNDS = 200
 _GUESSED = 0.1  # how far guessed landmarks are trusted
 _FAR = 0.06  # of the distance between the eyes, from where the fit of the faces is told to be poor
 
@@ -101,10 +103,10 @@ class Transfer:
             size = np.diag(hessian)
             size = size + _FLOOR * max(float(size.max(initial=0.0)), 1e-9)  # of what moves nothing
             extra = np.diag(options.l2 * _L2 * size)
-            for pairs, sign, strength in ((self._mirrored, -1.0, options.symmetry),
-                                          (self._opposed, 1.0, options.opposing)):
+            for pairs, sign, strength in ((self._mirrored, -1.0, options.symmetry * _MIRRORED),
+                                          (self._opposed, 1.0, options.opposing * _OPPOSED)):
                 for one, two in pairs:
-                    weight = strength * _PAIRS * float(np.sqrt(size[one] * size[two]))
+                    weight = strength * float(np.sqrt(size[one] * size[two]))
                     extra[[one, two], [one, two]] += weight
                     extra[[one, two], [two, one]] += sign * weight
             self._problem = Problem(hessian + extra, contact, self._limits, options.l1 * _L1 * size * system.units(),
@@ -122,38 +124,47 @@ class Transfer:
 
     def contact_strength(self, reduced: Reduced) -> Floats:
         """(T,) how firmly the lips' distance is held."""
-        closing = np.exp(-((reduced.gap.mean(1) / _CLOSING) ** 2)) if reduced.gap.size else np.zeros(len(reduced))
+        closing = np.exp(-((np.maximum(reduced.gap, 0.0).mean(1) / _CLOSING) ** 2)) if reduced.gap.size else np.zeros(len(reduced))
         return self.options.contact * (_CONTACT[0] + _CONTACT[1] * closing)
 
     def weights(self, reduced: Reduced, start: Floats | None = None, rounds: int = ROUNDS) -> Floats:
         """(T,C) sliders, and the jaw's angle last where a bone opens the mouth.
 
-        From a `start` (T,C) of nearly the same strengths `LIVE_ROUNDS` do, while sliders are moved.
+        From a `start` (T,C) of nearly the same strengths `LIVE_ROUNDS` do, while sliders are moved. Without one the
+        motion is solved without contact first, because contact is for what that misses.
         """
-        return self._weights(reduced, self.contact_strength(reduced), self.problem(), start, rounds)
+        problem, strength = self.problem(), self.contact_strength(reduced)
+        if start is None:
+            start = self._weights(reduced, np.zeros(len(reduced)), reduced.gap, problem, rounds=_PLAIN_ROUNDS)
+        return self._weights(reduced, strength, self._aim(reduced, start), problem, start, rounds)
+
+    def _aim(self, reduced: Reduced, plain: Floats) -> Floats:
+        """(T,S) mm, the gaps that contact asks for: the source's. Where its lips cross, the target's may cross as they
+        like, up to twice as far: no more is asked than to touch."""
+        gap = self.system.gaps(plain)
+        return np.where(reduced.gap < 0.0, np.clip(gap, np.minimum(_CROSSING * reduced.gap, 0.0), 0.0), reduced.gap)
 
     def each_alone(self, reduced: Reduced) -> Floats:
         """(N,C) for motions of one frame each, which the lips' contact would only disturb."""
-        return self._weights(reduced, np.zeros(len(reduced)), replace(self.problem(), smooth=0.0))
+        return self._weights(reduced, np.zeros(len(reduced)), reduced.gap, replace(self.problem(), smooth=0.0))
 
-    def _weights(self, reduced: Reduced, strength: Floats, problem: Problem, start: Floats | None = None,
+    def _weights(self, reduced: Reduced, strength: Floats, aim: Floats, problem: Problem, start: Floats | None = None,
                  rounds: int = ROUNDS) -> Floats:
         system, options = self.system, self.options
         right = sum(strength * reduced.right[region]
                     for strength, region in zip(options.regions, REGIONS, strict=True))
         right = right + options.lip_shape * _SHAPE * reduced.right[SHAPE]
-        touch = (reduced.gap - system.rest_gap) @ system.project[GAP]
-        x = start
-        for last in [False] * _JAW_ROUNDS * system.has_jaw + [True]:
-            asked, near = right, touch
-            if system.has_jaw and x is not None:
-                turned = sum(weight * system.beyond_on_columns(x, region)
-                             for weight, region in zip(options.regions, REGIONS, strict=True))
-                asked = right - turned - options.lip_shape * _SHAPE * system.beyond_on_columns(x, SHAPE)
-                near = touch - system.beyond_on_columns(x, GAP)
-            x = solve_frames(problem, asked, strength, near, x, rounds if last else min(rounds, LIVE_ROUNDS))
-        assert x is not None
-        return x
+        touch = (aim - system.rest_gap) @ system.project[GAP]
+        bend: Bend | None = None
+        if system.has_jaw:
+            counts = {**dict(zip(REGIONS, options.regions, strict=True)), SHAPE: options.lip_shape * _SHAPE}
+            face = system.turned_on_columns(counts)
+            lips = system.turned_on_columns({GAP: 1.0})
+
+            def bend(x: Floats, some: slice) -> Floats:
+                return face(x) + strength[some, None] * lips(x)
+
+        return solve_frames(problem, right, strength, touch, start, rounds, bend=bend)
 
     def solve(self, motion: NDArray[np.floating[Any]]) -> Solved:
         """The motion (T,106) on the target."""
