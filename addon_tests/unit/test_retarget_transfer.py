@@ -15,7 +15,7 @@ from retarget_targets import ELSEWHERE, Made, Place, made, source_face, without
 from artalk_blender.errors import ArtalkError
 from artalk_blender.retarget.face import Options, TargetFace
 from artalk_blender.retarget.features import times
-from artalk_blender.retarget.system import GAP
+from artalk_blender.retarget.system import GAP, _parted
 from artalk_blender.retarget.transfer import LIVE_ROUNDS, Transfer, prepare, preparing
 from artalk_blender.runner import Runner, Stopped
 
@@ -70,8 +70,8 @@ def test_a_head_onto_itself(limits: tuple[float, float]) -> None:
     assert times(motion, transfer.system._field_rows[GAP])[0].min() < -1.0
     solved = transfer.solve(motion)
     assert solved.error_mm.mean() < 0.05 and solved.error_mm.max() < 0.15
-    freedom = 0.05 if limits[0] < 0.0 else 0.02  # radians that the key jawOpen may take over, or take back
-    assert solved.jaw is not None and np.abs(solved.jaw - motion[:, 103]).max() < freedom
+    # the key jawOpen does nearly the same as the bone, and may take some of it over
+    assert solved.jaw is not None and np.abs(solved.jaw - motion[:, 103]).max() < 0.05
 
 
 @pytest.mark.parametrize("kind", ["clicked", "guessed"])
@@ -89,6 +89,29 @@ def test_onto_another_head(kind: str) -> None:
     assert plain.error > found.error
     assert (solved.weights >= 0.0).all() and (solved.weights <= 1.0).all() and not solved.missing
     assert solved.weights.dtype == np.float32 and solved.error_mm.shape == (len(motion),) and solved.jaw is None
+
+
+@pytest.mark.parametrize("mix", [{"jawOpen": 0.3}, {
+    "mouthLowerDownLeft": 0.3, "mouthLowerDownRight": 0.3, "mouthUpperUpLeft": 0.2, "mouthUpperUpRight": 0.2}])
+def test_lips_that_are_parted_at_rest_close_without_jitter(mix: dict[str, float]) -> None:
+    """A neutral unlike the source's: its mouth hangs open by 4 or 10 mm."""
+    head = elsewhere()[0]
+    share = np.array([mix.get(name, 0.0) for name in head.face.names])
+    face = replace(head.face, neutral=head.face.neutral + np.tensordot(share, head.face.deltas.astype(np.float64), 1))
+    parted = replace(head, face=face, measured=head.measured + np.tensordot(share, head.measured_deltas, 1))
+    assert parted.aperture(np.zeros((1, len(share))))[0] > 0.004
+    motion = speech_motion()
+    found = measure(parted, ELSEWHERE, motion, prepare(source_face(), face).solve(motion).weights)
+    assert found.correlation > 0.98 and found.closure < 0.5 and found.jerk < 1.2, found
+
+
+def test_a_station_that_missed_its_lip_parts_nothing() -> None:
+    lens = 2e-3 * np.sin(np.linspace(0.1, np.pi - 0.1, 15))
+    assert np.allclose(_parted(lens, 1e-6), lens, atol=1e-4)
+    for at in (0, 7, 14):
+        stray = np.zeros(15)
+        stray[at] = 1.5e-3
+        assert not _parted(stray, 1e-6).any()
 
 
 def test_reduced_right_hand_sides_are_those_of_the_vertices() -> None:
@@ -174,9 +197,9 @@ def test_other_strengths_without_preparing_again() -> None:
     assert np.linalg.norm(away, axis=2).max() < 0.15  # mm, while the slider moves
     assert np.abs(np.diff(full, 3, axis=0)).mean() < 0.9 * np.abs(np.diff(start, 3, axis=0)).mean()
     loose = transfer.with_options(Options(contact=0.0, lip_shape=0.0)).weights(reduced)
-    closed = reduced.gap.max(1) < 0.05
-    gap = [np.abs(x @ transfer.system.columns_rows[GAP])[closed].max() for x in (start, loose)]
-    assert gap[0] < 0.5 * gap[1]
+    closed = np.abs(reduced.gap).max(1) < 0.05
+    gap = [np.abs(transfer.system.gaps(x))[closed].max() for x in (start, loose)]
+    assert gap[0] < 0.75 * gap[1]
 
 
 def test_twice_the_same_slider_and_faces_turned_inside_out() -> None:

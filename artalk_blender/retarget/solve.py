@@ -28,8 +28,8 @@ Floats = NDArray[np.float64]
 Bend = Callable[[Floats, slice], Floats]  # sliders (t,K) of some frames, and which -> (t,K)
 
 ROUNDS = 3000
-TOLERANCE = 5e-3  # mm that sliders still change by in ten rounds, when it is enough
-_PENALTY = 0.03  # ADMM's, in units of H's diagonal
+TOLERANCE = 3e-3  # mm that sliders would still change by, when it is enough
+_PENALTY = 0.02  # ADMM's, in units of H's diagonal
 _RELAX = 1.7
 _LOOK_EVERY = 10
 _TINY = 1e-9
@@ -40,7 +40,7 @@ _SMALL_PRODUCT = 1 << 18
 
 @dataclass(frozen=True)
 class Problem:
-    """H (K,K) symmetric, not negative; C (K,K) likewise; limits (K,2); l1 (K,) >= 0; smooth m, 0 to 0.48; usual k.
+    """H (K,K) symmetric, not negative; C (K,K) likewise; limits (K,2); l1 (K,) >= 0; smooth m, 0 to 0.32; usual k.
 
     `scale` is s, by H and the usual part of C.
     """
@@ -124,9 +124,13 @@ class _Machine:
 
         work = _Rounds(self, bent(np.zeros_like(asked) if start is None else start), strength,
                        None if start is None else (start * self.scale).astype(np.float32))
+        before = np.inf
         for done in range(0, rounds, _LOOK_EVERY):
-            if work.go(min(_LOOK_EVERY, rounds - done)) < TOLERANCE:
+            apart, moved = work.go(min(_LOOK_EVERY, rounds - done))
+            # what falls by the same factor at each look still goes as far as the geometric series
+            if max(apart, moved, moved * moved / (before - moved) if moved < before else np.inf) < TOLERANCE:
                 break
+            before = moved
             if bend is not None:
                 work.ask(bent(work.z / self.scale))
         return work.z.astype(np.float64) / self.scale
@@ -155,8 +159,8 @@ class _Rounds:
     def ask(self, asked: NDArray[np.float32]) -> None:
         self.base = asked / np.float32(_PENALTY)
 
-    def go(self, rounds: int) -> float:
-        """Some rounds; returns how far z still moved in them or is from x, at most."""
+    def go(self, rounds: int) -> tuple[float, float]:
+        """Some rounds; returns how far z is from x afterwards, and how far it moved in them, at most."""
         relax, rest = np.float32(_RELAX), np.float32(1.0 - _RELAX)
         x, wish, z, u, s, v = self.x, self.wish, self.z, self.u, self.s, self.v
         begin, shrinks = z.copy(), bool(self.machine.shrink.any())
@@ -186,7 +190,7 @@ class _Rounds:
                 s = self.smoother(v) if self.smoother is not None else v.copy()
                 v -= s
         self.x, self.wish, self.s = x, wish, s
-        return max(float(np.abs(x - z).max()), float(np.abs(z - begin).max()))
+        return float(np.abs(x - z).max()), float(np.abs(z - begin).max())
 
 
 def product(left: NDArray[Any], right: NDArray[Any], out: NDArray[Any]) -> None:

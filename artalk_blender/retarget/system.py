@@ -99,8 +99,9 @@ class System:
         """(R,) of a block."""
         if block in REGIONS:
             return np.repeat(self.weights[REGIONS.index(block)], 3)
-        count = self.stations if block == GAP else 3 * self.stations + 3
-        return np.full(count, 1.0 / max(self.stations, 1))
+        share = np.sin(np.pi * (np.arange(self.stations) + 0.5) / max(self.stations, 1)) ** 2
+        share /= max(float(share.sum()), 1.0)  # near the corners it is less sure which place is which
+        return share if block == GAP else np.append(np.repeat(share, 3), [1.0 / max(self.stations, 1)] * 3)
 
     def _wishes(self, own: Places) -> None:
         """What each of the motion's numbers moves, in the target's frames."""

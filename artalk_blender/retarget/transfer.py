@@ -30,9 +30,10 @@ from .system import GAP, SHAPE, Reduced, System
 
 Floats = NDArray[np.float64]
 
-_CONTACT = (6.0, 90.0)  # open, and what is added as the lips close
-_CROSSING = 2.0
+_CONTACT = (1.0, 90.0)  # open, and what is added as the lips close
+_CROSSING = 2.0  # times as far as the source's
 _CLOSING = 2.5  # mm of aperture, of the source's size, within which they count as closing
+_SOONER = 2.0  # of how far lips are parted at rest
 _SHAPE = 1.0
 _L2 = 1e-4  # of what each slider does, H's diagonal, as all of these
 _L1 = 3e-5
@@ -41,7 +42,7 @@ _SMOOTH = 2e-4
 _MIRRORED = 1e-5
 _OPPOSED = 1e-2
 LIVE_ROUNDS = 40
-_PLAIN_ROUNDS = 200
+_PLAIN_ROUNDS = 40  # without contact, for where to begin
 _GUESSED = 0.1  # how far guessed landmarks are trusted
 _FAR = 0.06  # of the distance between the eyes, from where the fit of the faces is told to be poor
 
@@ -123,8 +124,12 @@ class Transfer:
         return self.system.reduce(motion)
 
     def contact_strength(self, reduced: Reduced) -> Floats:
-        """(T,) how firmly the lips' distance is held."""
-        closing = np.exp(-((np.maximum(reduced.gap, 0.0).mean(1) / _CLOSING) ** 2)) if reduced.gap.size else np.zeros(len(reduced))
+        """(T,) how firmly the lips' distance is held. Lips that are parted at rest have further to go, so they begin
+        to close sooner."""
+        if not reduced.gap.size:
+            return np.full(len(reduced), self.options.contact * _CONTACT[0])
+        reach = _CLOSING + _SOONER * float(np.abs(self.system.rest_gap - self.system.own_gap).mean())
+        closing = np.exp(-((np.maximum(reduced.gap, 0.0).mean(1) / reach) ** 2))
         return self.options.contact * (_CONTACT[0] + _CONTACT[1] * closing)
 
     def weights(self, reduced: Reduced, start: Floats | None = None, rounds: int = ROUNDS) -> Floats:
