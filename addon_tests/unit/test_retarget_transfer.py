@@ -151,6 +151,22 @@ def test_what_a_target_cannot_do_is_named() -> None:
     assert not quiet.missing and not quiet.by_channel and quiet.error_mm.max() < 1e-3
 
 
+def test_one_key_for_both_eyes_blinks() -> None:
+    face = made(Place(), remesh=None).face
+    left, right = (face.names.index(f"eyeBlink{side}") for side in ("Left", "Right"))
+    deltas = face.deltas.copy()
+    deltas[left] += deltas[right]
+    joined = without(replace(face, names=tuple("blink" if k == left else name for k, name in enumerate(face.names)),
+                             deltas=deltas), "eyeBlinkRight")
+    transfer = prepare(source_face(), joined)
+    assert transfer.missing == []
+    motion = np.zeros((5, 106), np.float32)
+    motion[:, [left, right]] = np.linspace(0.0, 1.0, 5)[:, None]
+    blink = transfer.solve(motion).weights[:, joined.names.index("blink")]
+    assert np.abs(blink - motion[:, left]).max() < 0.05
+    assert prepare(source_face(), without(face, "eyeBlinkRight")).missing == ["No right eye blink on this rig."]
+
+
 def test_a_jaw_bone_alone_opens_and_closes() -> None:
     face = made(ELSEWHERE, jaw=True, keep=()).face
     transfer = prepare(source_face(), face)

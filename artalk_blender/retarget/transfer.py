@@ -21,7 +21,7 @@ from ..motion.layout import CHANNELS
 from ..runner import AGAIN, Step, finish
 from .align import Alignment, align
 from .correspond import Correspondence, corresponding
-from .error import cannot, channel_name, full_channels, sentences, used_channels
+from .error import both_sides, cannot, channel_name, full_channels, sentences, used_channels
 from .face import FEWEST_LANDMARKS, Options, Solved, SourceFace, TargetFace
 from .guess import guess_landmarks
 from .regions import REGIONS, foreign_sliders, mirrored_pairs, opposed_pairs
@@ -200,14 +200,26 @@ class Transfer:
         return (1e3 * self.system.size * np.sqrt((off**2).sum(2).mean(1))).astype(np.float32)
 
     def find_missing(self) -> None:
-        """Tries every named channel alone, and remembers which the target cannot do."""
+        """Tries every named channel alone, and remembers which the target cannot do; one side that fails alone, as one
+        eye does where a key closes both, is tried with the other."""
         channels, alone = full_channels(self.source.names)
         if not channels:
             return
-        wishes = self.system.wishes(alone)[:, : self.system.samples] / self.system.size
-        reached = self.system.reached(self.each_alone(self.reduce(alone)))
         names = [channel_name(index, self.source.names) for index in channels]
-        self.missing_channels = cannot(names, wishes, reached)
+        failed = self._cannot(names, alone)
+        pairs = [pair for pair in both_sides(names) if set(pair) <= set(failed)]
+        row = dict(zip(names, alone, strict=True))
+        if pairs:
+            together = np.stack([row[left] + row[right] for left, right in pairs])
+            still = set(self._cannot([left for left, _ in pairs], together))
+            done = {name for pair in pairs if pair[0] not in still for name in pair}
+            failed = [name for name in failed if name not in done]
+        self.missing_channels = failed
+
+    def _cannot(self, names: list[str], motion: NDArray[np.float32]) -> list[str]:
+        """Which frames of a motion (N,106), by their names, the target cannot do."""
+        wishes = self.system.wishes(motion)[:, : self.system.samples] / self.system.size
+        return cannot(names, wishes, self.system.reached(self.each_alone(self.reduce(motion))))
 
     @property
     def missing(self) -> list[str]:
