@@ -3,8 +3,8 @@
 
 Only what was moved is applied; whatever else the take has stays. The settings that are shown follow the head that is
 selected. A take of up to a minute is tuned while the slider moves, in the slider's own undo step; a longer one when
-the slider rests, in a step of its own. One that is retargeted by geometry gets a draft
-then, and what it really comes to after a second; that is the step to which undo goes.
+the slider rests, in a step of its own. One that is retargeted by geometry gets a draft then, and what it really comes
+to later, solved in a thread once the slider has rested for a second; that is the step to which undo goes.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from .animation.takes import retune
 from .errors import EngineError
 from .motion.process import ProcessSettings
 from .motion.timing import Keying
-from .retarget.draft import drafting
+from .retarget.draft import drafting, finishing
 from .retarget.player import find_player, is_draft
+from .runner import Runner, Work
 
 _DELAY = 0.1  # seconds that a slider rests
 _REST = 1.0  # seconds, until a draft is solved whole
+_LOOK, _SLICE = 0.1, 0.01  # seconds between two looks whether it is, and what each may take
 _SHORT = 60 * 25 * 106 * 4  # bytes of raw motion: a minute
 
 _moved: set[str] = set()
 _silent = 0
+_settler: Runner | None = None
 _owner = object()  # of the message bus
 problem = ""  # why the last setting that was moved changed no keys; shown in the panel
 
@@ -123,22 +126,39 @@ def settle() -> bool:
     return bool(drafts)
 
 
+def _settling() -> Work[bool]:
+    """The same without holding Blender up while it is solved."""
+    for take in [str(take[TAKE_KEY].get("id", "")) for take in _drafts()]:
+        yield from finishing(take)
+    return settle()
+
+
 def _later() -> None:
     _stop()
     bpy.app.timers.register(_tick, first_interval=_DELAY)
 
 
+def _rest(timer: Callable[[], float | None]) -> None:
+    global _settler
+    _settler = Runner(_settling())
+    bpy.app.timers.register(timer, first_interval=_REST)
+
+
 def _stop() -> None:
+    global _settler
     for timer in (_tick, _tick_at_rest, _tick_after_undo):
         if bpy.app.timers.is_registered(timer):
             bpy.app.timers.unregister(timer)
+    if _settler is not None:
+        _settler.close()
+        _settler = None
 
 
 def _tick() -> None:
     with drafting():
         apply_moved()
     if _drafts():
-        bpy.app.timers.register(_tick_at_rest, first_interval=_REST)
+        _rest(_tick_at_rest)
     else:
         _step()
 
@@ -148,21 +168,35 @@ def _step() -> None:
         bpy.ops.ed.undo_push(message="Tune Take")
 
 
-def _tick_at_rest() -> None:
-    if settle():
+def _settled() -> bool | None:
+    """Lets what was drafted be solved on; whether that has changed anything, None while it goes on."""
+    global _settler
+    if _settler is None:
+        return False
+    if not _settler.advance(_SLICE):
+        return None
+    done, _settler = bool(_settler.result), None
+    return done
+
+
+def _tick_at_rest() -> float | None:
+    done = _settled()
+    if done:
         _step()
+    return _LOOK if done is None else None
 
 
-def _tick_after_undo() -> None:
-    settle()  # no step of its own, which would end what can be redone
+def _tick_after_undo() -> float | None:
+    return _LOOK if _settled() is None else None  # no step of its own, which would end what can be redone
 
 
 @persistent
 def _after_undo(*_: Any) -> None:
     """A step may hold the setting of a long take before its keys: what counts is what the keys are. Or a draft."""
     show_playing()
-    if _drafts() and not bpy.app.timers.is_registered(_tick_after_undo):
-        bpy.app.timers.register(_tick_after_undo, first_interval=_REST)
+    if _drafts():
+        _stop()
+        _rest(_tick_after_undo)
 
 
 @persistent

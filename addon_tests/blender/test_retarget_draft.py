@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 import bpy
 import numpy as np
 import pytest
@@ -75,6 +77,15 @@ def move(name: str, value: float) -> None:
     live_tuning._tick()
 
 
+def wait_for_rest() -> int:
+    """Rings until the whole solution is there; returns how often."""
+    for count in range(1, 1000):
+        if live_tuning._tick_at_rest() is None:
+            return count
+        time.sleep(0.01)
+    raise AssertionError("it never rests")
+
+
 def off(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.linalg.norm(one - other, axis=2).max())
 
@@ -88,12 +99,26 @@ def test_a_moved_slider_is_drafted_and_solved_whole_when_it_rests(face):
         assert take_of(face) == action and is_draft(action)
         assert bpy.app.timers.is_registered(live_tuning._tick_at_rest)
     drafted = keys(action)
-    live_tuning._tick_at_rest()
+    assert wait_for_rest() > 1, "Blender is not held up while it is solved"
     assert not is_draft(action) and settings_of(action)[0].lips == pytest.approx(0.7)
     rested, whole = keys(action), solved_from_nothing(action)
     assert same(rested, whole) and not same(drafted, whole)
     assert off(at_the_lips(action, drafted), at_the_lips(action, whole)) < CLOSE
     assert off(before, at_the_lips(action, whole)) > SEEN
+
+
+def test_a_slider_that_moves_on_stops_what_was_being_solved(face):
+    action = take_of(face)
+    move("lips", 0.8)
+    live_tuning._tick_at_rest()
+    old = live_tuning._settler
+    assert old is not None and not old.ended
+    live_tuning._later()
+    assert old.ended and live_tuning._settler is None and is_draft(action)
+    move("lips", 0.7)
+    wait_for_rest()
+    assert settings_of(action)[0].lips == pytest.approx(0.7)
+    assert same(keys(action), solved_from_nothing(action))
 
 
 def test_what_stays_is_never_a_draft(face, tmp_path):

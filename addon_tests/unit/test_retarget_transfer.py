@@ -16,7 +16,7 @@ from artalk_blender.errors import ArtalkError
 from artalk_blender.retarget.face import Options, TargetFace
 from artalk_blender.retarget.features import times
 from artalk_blender.retarget.system import GAP, _parted
-from artalk_blender.retarget.transfer import LIVE_ROUNDS, Transfer, prepare, preparing
+from artalk_blender.retarget.transfer import Transfer, prepare, preparing
 from artalk_blender.runner import Runner, Stopped
 
 NO_PRIORS = Options(l1=0.0, l2=0.0, smoothness=0.0, symmetry=0.0, opposing=0.0)
@@ -207,10 +207,10 @@ def test_other_strengths_without_preparing_again() -> None:
     start = transfer.weights(reduced)
     stronger = transfer.with_options(Options(smoothness=20.0))
     assert stronger.system is transfer.system
-    full, live = stronger.weights(reduced), stronger.weights(reduced, start, LIVE_ROUNDS)
+    full, live = stronger.weights(reduced), stronger.weights(reduced, start, live=True)
     shown = transfer.system.shown
     away = transfer.system.reached(live, shown) - transfer.system.reached(full, shown)
-    assert np.linalg.norm(away, axis=2).max() < 0.15  # mm, while the slider moves
+    assert np.linalg.norm(away, axis=2).max() < 0.25  # mm, while the slider moves
     assert np.abs(np.diff(full, 3, axis=0)).mean() < 0.9 * np.abs(np.diff(start, 3, axis=0)).mean()
     loose = transfer.with_options(Options(contact=0.0, lip_shape=0.0)).weights(reduced)
     closed = np.abs(reduced.gap).max(1) < 0.05

@@ -8,18 +8,19 @@ slider rests. Solutions are kept in memory alone; one of the same motion, heads 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .face import Options
-from .system import Reduced, System
-from .transfer import LIVE_ROUNDS, Transfer
+from ..runner import Work
+from .system import Reduced
+from .transfer import Transfer
 
 _KEPT = 2  # takes: of ten minutes some 100 MB each
 
@@ -28,8 +29,7 @@ _KEPT = 2  # takes: of ten minutes some 100 MB each
 class Solution:
     """x (T,C) of Transfer.weights for what a motion asks for; whole: solved to the end, else a draft."""
 
-    system: System
-    options: Options
+    transfer: Transfer
     motion: str  # its sha256
     reduced: Reduced
     x: NDArray[np.float64]
@@ -55,22 +55,40 @@ def solution(transfer: Transfer, motion: NDArray[np.floating[Any]], take: str = 
     """Of a motion (T,106) on the target; remembered under the take's id."""
     mark = hashlib.sha256(motion.tobytes()).hexdigest()
     last = _last.get(take)
-    if last is not None and last.system is not transfer.system:
+    if last is not None and last.transfer.system is not transfer.system:
         last = None
     asked = last is not None and last.motion == mark
-    if last is not None and asked and last.whole and last.options == transfer.options:
+    if last is not None and asked and last.whole and last.transfer.options == transfer.options:
         _last.move_to_end(take)
         return last
     reduced = last.reduced if last is not None and asked else transfer.reduce(motion)
     if _drafts_will_do and last is not None and len(last.x) == len(motion):
-        x, whole = transfer.weights(reduced, last.x, LIVE_ROUNDS), False
+        found = Solution(transfer, mark, reduced, transfer.weights(reduced, last.x, live=True), False)
     else:
-        x, whole = transfer.weights(reduced), True
-    _last[take] = found = Solution(transfer.system, transfer.options, mark, reduced, x, whole)
+        found = Solution(transfer, mark, reduced, transfer.weights(reduced), True)
+    _keep(take, found)
+    return found
+
+
+def finishing(take: str) -> Work[None]:
+    """Solves a take's draft to its end, in a thread; kept, unless the take has got another solution meanwhile."""
+    draft = _last.get(take)
+    if draft is None or draft.whole:
+        return
+    stop = threading.Event()
+    try:
+        x: NDArray[np.float64] = yield lambda: draft.transfer.weights(draft.reduced, stop=stop)
+    finally:
+        stop.set()
+    if _last.get(take) is draft:
+        _keep(take, replace(draft, x=x, whole=True))
+
+
+def _keep(take: str, found: Solution) -> None:
+    _last[take] = found
     _last.move_to_end(take)
     while len(_last) > _KEPT:
         _last.popitem(last=False)
-    return found
 
 
 def known_as(take: str, new: str) -> None:

@@ -14,6 +14,7 @@ each look, so that it converges along with the sliders.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runner import Stopped
 from .smooth import Smoother, curvature
 
 Floats = NDArray[np.float64]
@@ -29,8 +31,9 @@ Bend = Callable[[Floats, slice], Floats]  # sliders (t,K) of some frames, and wh
 
 ROUNDS = 3000
 TOLERANCE = 3e-3  # mm that sliders would still change by, when it is enough
-_PENALTY = 0.02  # ADMM's, in units of H's diagonal
-_RELAX = 1.7
+_PENALTY, _RELAX = 0.02, 1.7  # ADMM's, the former in units of H's diagonal
+_LIVE_PENALTY, _LIVE_RELAX = 1.0, 1.0  # do not leave a start that is nearly right, but creep
+_LIVE_ROUNDS = 15
 _LOOK_EVERY = 10
 _TINY = 1e-9
 _PART, _HALO = 512, 32  # frames
@@ -69,19 +72,24 @@ def objective(problem: Problem, x: Floats, right: Floats, strength: Floats, touc
 
 
 def solve_frames(problem: Problem, right: Floats, strength: Floats, touch: Floats, start: Floats | None = None,
-                 rounds: int = ROUNDS, threads: int = 2, bend: Bend | None = None) -> Floats:
-    """(T,K) sliders of T frames; arguments as in `objective`. `start` (T,K), where given, saves rounds. `bend`: what
-    is to be taken off b + k c for sliders that are nearly right.
+                 rounds: int = ROUNDS, threads: int = 2, live: bool = False, bend: Bend | None = None,
+                 stop: threading.Event | None = None) -> Floats:
+    """(T,K) sliders of T frames; arguments as in `objective`. `start` (T,K), where given, saves rounds; `live`: a few
+    that come near from a start that is nearly right. `bend`: what is to be taken off b + k c for sliders that are
+    nearly right. Raises Stopped soon after `stop` was set.
 
     Long motions are done in parts that overlap by more frames than smoothness reaches; `threads` parts at once.
     """
     count, keys = right.shape
     if count == 0 or keys == 0:
         return np.zeros((count, keys))
-    machine = _Machine(problem)
+    machine = _Machine(problem, *((_LIVE_PENALTY, _LIVE_RELAX) if live else (_PENALTY, _RELAX)))
+    rounds = _LIVE_ROUNDS if live else rounds
     begins = list(range(0, count, _PART)) if count > _PART + _HALO else [0]
 
     def part(begin: int) -> Floats:
+        if stop is not None and stop.is_set():
+            raise Stopped
         end = count if len(begins) == 1 else min(begin + _PART, count)
         first, last = max(begin - _HALO, 0), min(end + _HALO, count)
         some = slice(first, last)
@@ -99,7 +107,8 @@ def solve_frames(problem: Problem, right: Floats, strength: Floats, touch: Float
 class _Machine:
     """ADMM with all that does not depend on the frames made once. Inside, sliders are in units of what they do (mm)."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, penalty: float, relax: float) -> None:
+        self.penalty, self.relax = penalty, relax
         self.scale = scale = problem.scale
         self.smooth = problem.smooth
         outer = np.outer(scale, scale)
@@ -107,12 +116,12 @@ class _Machine:
         # where a slider has but one sign, l1 is one more linear term
         positive = problem.limits[:, 0] >= 0.0
         self.linear = np.where(positive, problem.l1, 0.0) / scale
-        self.shrink = (np.where(positive, 0.0, problem.l1) / scale / _PENALTY).astype(np.float32)
+        self.shrink = (np.where(positive, 0.0, problem.l1) / scale / penalty).astype(np.float32)
         copies = 1 + (problem.smooth > 0.0)
         hessian, contact = problem.hessian / outer, problem.contact / outer
         self.hessian, self.contact = hessian.astype(np.float32), contact.astype(np.float32)
-        basis, self.values = _together(hessian + copies * _PENALTY * np.eye(len(scale)), contact)
-        self.basis, self.back = (basis * _PENALTY).astype(np.float32), np.ascontiguousarray(basis.T, np.float32)
+        basis, self.values = _together(hessian + copies * penalty * np.eye(len(scale)), contact)
+        self.basis, self.back = (basis * penalty).astype(np.float32), np.ascontiguousarray(basis.T, np.float32)
 
     def run(self, right: Floats, strength: Floats, touch: Floats, start: Floats | None, rounds: int,
             bend: Callable[[Floats], Floats] | None) -> Floats:
@@ -147,21 +156,21 @@ class _Rounds:
         self.s, self.u, self.v = self.z.copy(), np.zeros_like(asked), np.zeros_like(asked)
         if start is not None:  # what the copies owe where x, z and s are one: the slopes that hold them there
             if self.two and len(asked) > 2:
-                self.v = curvature(self.z) * np.float32(machine.smooth / _PENALTY)
+                self.v = curvature(self.z) * np.float32(machine.smooth / machine.penalty)
             slope = self.z @ machine.hessian + strength[:, None].astype(np.float32) * (self.z @ machine.contact) - asked
             held = ((self.z <= machine.low) & (slope > 0.0)) | ((self.z >= machine.high) & (slope < 0.0))
-            self.u = np.where(held, slope / np.float32(-_PENALTY) - self.v, np.float32(0.0))
+            self.u = np.where(held, slope / np.float32(-machine.penalty) - self.v, np.float32(0.0))
         self.x, self.wish = np.empty_like(asked), np.empty_like(asked)
         self.damp = (1.0 / (1.0 + strength[:, None] * machine.values)).astype(np.float32)
         self.ask(asked)
-        self.smoother = Smoother(len(asked), machine.smooth / _PENALTY) if self.two and len(asked) > 2 else None
+        self.smoother = Smoother(len(asked), machine.smooth / machine.penalty) if self.two and len(asked) > 2 else None
 
     def ask(self, asked: NDArray[np.float32]) -> None:
-        self.base = asked / np.float32(_PENALTY)
+        self.base = asked / np.float32(self.machine.penalty)
 
     def go(self, rounds: int) -> tuple[float, float]:
         """Some rounds; returns how far z is from x afterwards, and how far it moved in them, at most."""
-        relax, rest = np.float32(_RELAX), np.float32(1.0 - _RELAX)
+        relax, rest = np.float32(self.machine.relax), np.float32(1.0 - self.machine.relax)
         x, wish, z, u, s, v = self.x, self.wish, self.z, self.u, self.s, self.v
         begin, shrinks = z.copy(), bool(self.machine.shrink.any())
         for _ in range(rounds):

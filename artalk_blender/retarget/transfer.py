@@ -9,6 +9,7 @@ left and right, no two that undo each other.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
@@ -41,7 +42,6 @@ _FLOOR = 1e-6  # of the largest
 _SMOOTH = 2e-4
 _MIRRORED = 1e-5
 _OPPOSED = 1e-2
-LIVE_ROUNDS = 40
 _PLAIN_ROUNDS = 40  # without contact, for where to begin
 _GUESSED = 0.1  # how far guessed landmarks are trusted
 _FAR = 0.06  # of the distance between the eyes, from where the fit of the faces is told to be poor
@@ -132,16 +132,19 @@ class Transfer:
         closing = np.exp(-((np.maximum(reduced.gap, 0.0).mean(1) / reach) ** 2))
         return self.options.contact * (_CONTACT[0] + _CONTACT[1] * closing)
 
-    def weights(self, reduced: Reduced, start: Floats | None = None, rounds: int = ROUNDS) -> Floats:
+    def weights(self, reduced: Reduced, start: Floats | None = None, live: bool = False,
+                stop: threading.Event | None = None) -> Floats:
         """(T,C) sliders, and the jaw's angle last where a bone opens the mouth.
 
-        From a `start` (T,C) of nearly the same strengths `LIVE_ROUNDS` do, while sliders are moved. Without one the
-        motion is solved without contact first, because contact is for what that misses.
+        From a `start` (T,C) for nearly the same, `live` comes near at once, while sliders are moved. Without one the
+        motion is solved without contact first, because contact is for what that misses. Raises Stopped soon after
+        `stop` was set.
         """
         problem, strength = self.problem(), self.contact_strength(reduced)
         if start is None:
-            start = self._weights(reduced, np.zeros(len(reduced)), reduced.gap, problem, rounds=_PLAIN_ROUNDS)
-        return self._weights(reduced, strength, self._aim(reduced, start), problem, start, rounds)
+            start = self._weights(reduced, np.zeros(len(reduced)), reduced.gap, problem, rounds=_PLAIN_ROUNDS,
+                                  stop=stop)
+        return self._weights(reduced, strength, self._aim(reduced, start), problem, start, live=live, stop=stop)
 
     def _aim(self, reduced: Reduced, plain: Floats) -> Floats:
         """(T,S) mm, the gaps that contact asks for: the source's. Where its lips cross, the target's may cross as they
@@ -154,7 +157,7 @@ class Transfer:
         return self._weights(reduced, np.zeros(len(reduced)), reduced.gap, replace(self.problem(), smooth=0.0))
 
     def _weights(self, reduced: Reduced, strength: Floats, aim: Floats, problem: Problem, start: Floats | None = None,
-                 rounds: int = ROUNDS) -> Floats:
+                 rounds: int = ROUNDS, live: bool = False, stop: threading.Event | None = None) -> Floats:
         system, options = self.system, self.options
         right = sum(strength * reduced.right[region]
                     for strength, region in zip(options.regions, REGIONS, strict=True))
@@ -169,7 +172,7 @@ class Transfer:
             def bend(x: Floats, some: slice) -> Floats:
                 return face(x) + strength[some, None] * lips(x)
 
-        return solve_frames(problem, right, strength, touch, start, rounds, bend=bend)
+        return solve_frames(problem, right, strength, touch, start, rounds, live=live, bend=bend, stop=stop)
 
     def solve(self, motion: NDArray[np.floating[Any]]) -> Solved:
         """The motion (T,106) on the target."""
