@@ -53,7 +53,8 @@ def test_known_sliders_are_found_again() -> None:
                                                      0.8 * known[:, names.index("jawOpen")])
     motion = np.zeros((60, 106), np.float32)
     motion[:, keys] = known
-    only = replace(face, jaw=None, names=tuple(names), deltas=face.deltas[keys], limits=np.tile([0.0, 1.0], (len(keys), 1)))
+    only = replace(face, jaw=None, names=tuple(names), deltas=face.deltas[keys],
+                   limits=np.tile([0.0, 1.0], (len(keys), 1)))
     transfer = prepare(source_face(), only, options=NO_PRIORS)
     assert np.abs(transfer.solve(motion).weights - known).max() < 1e-3
 
