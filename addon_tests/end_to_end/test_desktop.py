@@ -14,7 +14,7 @@ pytest.importorskip("PIL")
 
 import numpy as np
 from desktop import DEMO, ROOT, Desktop, Outcome, find_desktop, long_speech
-from retarget_targets import Place, made, source_face
+from retarget_targets import Place, dual_mesh, made, source_face
 
 from artalk_blender.retarget.face import LANDMARKS
 
@@ -97,7 +97,8 @@ def test_a_retimed_strip_and_fewer_keys(play: Callable[..., Outcome]):
 
 def test_landmarks_are_clicked_and_the_take_speaks_on_a_stranger(play: Callable[..., Outcome], tmp_path: Path):
     """A face of other proportions, in another mesh, its mouth open at rest, with keys of names that say nothing."""
-    head = made(Place(1.1, None, (0.3, 0.0, 0.0), 1.5), keep=tuple(source_face().names.index(name) for name in STRANGER))
+    head = made(Place(1.1, None, (0.3, 0.0, 0.0), 0.7), remesh=dual_mesh,
+                keep=tuple(source_face().names.index(name) for name in STRANGER))
     face, to_blender = head.face, np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     rest = face.neutral + 0.12 * face.deltas[0]
     marks = {name: place + 0.12 * head.measured_deltas[0][np.linalg.norm(head.measured - place, axis=1).argmin()]
@@ -108,7 +109,7 @@ def test_landmarks_are_clicked_and_the_take_speaks_on_a_stranger(play: Callable[
     assert any("crossed" in note for note in found.facts["crossed"])
     assert not any("crossed" in note or "guessed" in note for note in found.facts["notes"])
     assert max(found.facts["off_mm"].values()) < 8.0, "a click takes the vertex beneath it"
-    assert found.facts["lips_mm"][0] < 3.0 and max(found.facts["opened"]) > 0.25
+    assert found.facts["lips_mm"][0] < 4.0 and max(found.facts["opened"]) > 0.25
     assert set(found.pictures) >= {"side_by_side", "retargeted"}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Retargeting in a desktop Blender: landmarks are clicked on a stranger's face, wrongly first, then a take is put on it."""
+"""Retargeting in a desktop Blender: landmarks are clicked on a stranger's face, crossed at first, then a take put on it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def stranger(arrays: dict[str, np.ndarray]) -> bpy.types.Object:
     bpy.context.collection.objects.link(thing)
     thing.shape_key_add(name="Basis")
     for index, moved in enumerate(arrays["keys"]):
-        key = thing.shape_key_add(name=f"sculpt {index:02d}")
+        key = thing.shape_key_add(name=f"sculpt {index:02d}", from_mix=False)
+        key.value = 0.0  # new ones stand at 1 in some versions
         key.points.foreach_set("co", (arrays["points"] + moved).astype(np.float32).ravel())
     return thing
 
