@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Retargeting in a desktop Blender: landmarks are clicked on a stranger's face, crossed at first, then a take put on it."""
+"""Retargeting in a desktop Blender: landmarks are clicked on a stranger's face, crossed at first; then it speaks."""
 
 from __future__ import annotations
 

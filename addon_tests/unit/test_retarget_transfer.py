@@ -92,15 +92,13 @@ def test_onto_another_head(kind: str) -> None:
     assert solved.weights.dtype == np.float32 and solved.error_mm.shape == (len(motion),) and solved.jaw is None
 
 
-@pytest.mark.parametrize("mix", [{"jawOpen": 0.3}, {
-    "mouthLowerDownLeft": 0.3, "mouthLowerDownRight": 0.3, "mouthUpperUpLeft": 0.2, "mouthUpperUpRight": 0.2}])
-def test_lips_that_are_parted_at_rest_close_without_jitter(mix: dict[str, float]) -> None:
-    """A neutral unlike the source's: its mouth hangs open by 4 or 10 mm."""
-    head = elsewhere()[0]
+def test_lips_that_are_parted_at_rest_close_without_jitter() -> None:
+    """A neutral unlike the source's: its mouth hangs open by 10 mm."""
+    head, mix = elsewhere()[0], {"jawOpen": 0.3}
     share = np.array([mix.get(name, 0.0) for name in head.face.names])
     face = replace(head.face, neutral=head.face.neutral + np.tensordot(share, head.face.deltas.astype(np.float64), 1))
     parted = replace(head, face=face, measured=head.measured + np.tensordot(share, head.measured_deltas, 1))
-    assert parted.aperture(np.zeros((1, len(share))))[0] > 0.004
+    assert parted.aperture(np.zeros((1, len(share))))[0] > 0.009
     motion = speech_motion()
     found = measure(parted, ELSEWHERE, motion, prepare(source_face(), face).solve(motion).weights)
     assert found.correlation > 0.98 and found.closure < 0.5 and found.jerk < 1.2, found
@@ -165,7 +163,6 @@ def test_one_key_for_both_eyes_blinks() -> None:
     motion[:, [left, right]] = np.linspace(0.0, 1.0, 5)[:, None]
     blink = transfer.solve(motion).weights[:, joined.names.index("blink")]
     assert np.abs(blink - motion[:, left]).max() < 0.05
-    assert prepare(source_face(), without(face, "eyeBlinkRight")).missing == ["No right eye blink on this rig."]
 
 
 def test_a_jaw_bone_alone_opens_and_closes() -> None:
