@@ -144,6 +144,7 @@ TEXTS = {
     "Its strip “{}” was moved": "Sein Streifen „{}“ wurde verschoben",
     "Its strip “{}” was trimmed or slipped": "Sein Streifen „{}“ wurde beschnitten oder sein Ton verschoben",
     "Generate the take again": "Erzeugen Sie den Take noch einmal",
+    "This is about “{}”, not about “{}”": "Das gilt für „{}“, nicht für „{}“",
     "Distance from FLAME: not checked": "Abstand von FLAME: nicht geprüft",
     "Distance from FLAME: {} µm at most": "Abstand von FLAME: höchstens {} µm",
     # while it works, and after

@@ -3,7 +3,8 @@
 
 Only what was moved is applied; whatever else the take has stays. The settings that are shown follow the head that is
 selected. A take of up to a minute is tuned while the slider moves, in the slider's own undo step; a longer one when
-the slider rests, in a step of its own.
+the slider rests, in a step of its own. One that is retargeted by geometry gets a draft then, and what it really comes
+to later, solved in a thread once the slider has rested for a second; that is the step to which undo goes.
 """
 
 from __future__ import annotations
@@ -17,18 +18,23 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .animation.nla import playing_take
-from .animation.take_data import MOTION_KEY, TAKE_KEY, UNFINISHED, is_edited, settings_of
+from .animation.take_data import MOTION_KEY, TAKE_KEY, UNFINISHED, is_edited, settings_of, takes
 from .animation.takes import retune
 from .errors import EngineError
 from .motion.process import ProcessSettings
 from .motion.timing import Keying
-from .retarget.player import find_player
+from .retarget.draft import drafting, finishing
+from .retarget.player import find_player, is_draft
+from .runner import Runner, Work
 
 _DELAY = 0.1  # seconds that a slider rests
+_REST = 1.0  # seconds, until a draft is solved whole
+_LOOK, _SLICE = 0.1, 0.01  # seconds between two looks whether it is, and what each may take
 _SHORT = 60 * 25 * 106 * 4  # bytes of raw motion: a minute
 
 _moved: set[str] = set()
 _silent = 0
+_settler: Runner | None = None
 _owner = object()  # of the message bus
 problem = ""  # why the last setting that was moved changed no keys; shown in the panel
 
@@ -103,21 +109,99 @@ def show_playing() -> None:
             show_settings(bpy.context.scene, *settings_of(take))
 
 
+def _drafts() -> list[Any]:
+    """Takes to be solved whole; one that was edited by hand meanwhile stays as it is."""
+    return [take for take in takes() if is_draft(take) and take.library is None and not is_edited(take)]
+
+
+def settle() -> bool:
+    """Solves whole what was drafted while a slider moved; returns whether there was anything."""
+    global problem
+    drafts = _drafts()
+    for take in drafts:
+        try:
+            retune(take, *settings_of(take))
+        except EngineError as error:
+            problem = str(error)
+    return bool(drafts)
+
+
+def _settling() -> Work[bool]:
+    """The same without holding Blender up while it is solved."""
+    for take in [str(take[TAKE_KEY].get("id", "")) for take in _drafts()]:
+        yield from finishing(take)
+    return settle()
+
+
 def _later() -> None:
-    if bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.unregister(_tick)
+    _stop()
     bpy.app.timers.register(_tick, first_interval=_DELAY)
 
 
+def _rest(timer: Callable[[], float | None]) -> None:
+    global _settler
+    _settler = Runner(_settling())
+    bpy.app.timers.register(timer, first_interval=_REST)
+
+
+def _stop() -> None:
+    global _settler
+    for timer in (_tick, _tick_at_rest, _tick_after_undo):
+        if bpy.app.timers.is_registered(timer):
+            bpy.app.timers.unregister(timer)
+    if _settler is not None:
+        _settler.close()
+        _settler = None
+
+
 def _tick() -> None:
-    apply_moved()
-    bpy.ops.ed.undo_push(message="Tune Take")
+    with drafting():
+        apply_moved()
+    if _drafts():
+        _rest(_tick_at_rest)
+    else:
+        _step()
+
+
+def _step() -> None:
+    if not bpy.app.background:
+        bpy.ops.ed.undo_push(message="Tune Take")
+
+
+def _settled() -> bool | None:
+    """Lets what was drafted be solved on; whether that has changed anything, None while it goes on."""
+    global _settler
+    if _settler is None:
+        return False
+    if not _settler.advance(_SLICE):
+        return None
+    done, _settler = bool(_settler.result), None
+    return done
+
+
+def _tick_at_rest() -> float | None:
+    done = _settled()
+    if done:
+        _step()
+    return _LOOK if done is None else None
+
+
+def _tick_after_undo() -> float | None:
+    return _LOOK if _settled() is None else None  # no step of its own, which would end what can be redone
 
 
 @persistent
 def _after_undo(*_: Any) -> None:
-    """A step may hold the setting of a long take before its keys: what counts is what the keys are."""
+    """A step may hold the setting of a long take before its keys: what counts is what the keys are. Or a draft."""
     show_playing()
+    if _drafts():
+        _stop()
+        _rest(_tick_after_undo)
+
+
+@persistent
+def _before_saving(*_: Any) -> None:
+    settle()
 
 
 @persistent
@@ -126,7 +210,8 @@ def _subscribe(*_: Any) -> None:
     bpy.msgbus.subscribe_rna(key=(bpy.types.LayerObjects, "active"), owner=_owner, args=(), notify=show_playing)
 
 
-_HANDLERS = (("undo_post", _after_undo), ("redo_post", _after_undo), ("load_post", _subscribe))
+_HANDLERS = (("undo_post", _after_undo), ("redo_post", _after_undo), ("load_post", _subscribe),
+             ("save_pre", _before_saving))
 
 
 def register() -> None:
@@ -137,7 +222,6 @@ def register() -> None:
 
 def unregister() -> None:
     bpy.msgbus.clear_by_owner(_owner)
-    if bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.unregister(_tick)
+    _stop()
     for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).remove(handler)

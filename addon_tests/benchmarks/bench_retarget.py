@@ -31,7 +31,7 @@ from retarget_measures import measure, pseudo_inverse, speech_motion
 from retarget_targets import ELSEWHERE, Place, dual_mesh, made, rotation, source_face
 
 from artalk_blender.retarget.face import Options
-from artalk_blender.retarget.transfer import LIVE_ROUNDS, Transfer, prepare
+from artalk_blender.retarget.transfer import Transfer, prepare
 
 FAR = Place(0.02, rotation((0.3, 1.0, -0.2), 2.0), (1.0, 2.0, 3.0), 2.5)
 TARGETS = {"own proportions": (Place(), {}), "other proportions": (ELSEWHERE, {}),
@@ -61,7 +61,7 @@ def print_times(transfer: Transfer, frames: int, repeats: int) -> None:
     solve = least(repeats, lambda: transfer.weights(reduced))
     start = transfer.weights(reduced)
     other = transfer.with_options(Options(smoothness=2.0, contact=1.5))
-    live = least(repeats, lambda: other.weights(reduced, start, LIVE_ROUNDS))
+    live = least(repeats, lambda: other.weights(reduced, start, live=True))
     some = motion[: min(frames, 1500)]
     plain = least(1, lambda: pseudo_inverse(transfer, some))
     parts = [ask, solve, live, tuple(seconds * frames / len(some) for seconds in plain)]

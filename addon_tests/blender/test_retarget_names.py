@@ -11,6 +11,7 @@ import pytest
 from characters import default_head, jaw_open, mesh_object, remeshed, speaking, value_at
 from mathutils import Vector
 from retarget_targets import made
+from test_panels import drawn
 
 from artalk_blender.animation.take_data import is_edited, loudness_of, raw_motion
 from artalk_blender.animation.takes import Provenance, duplicate_take, new_take, play_take, remove_take, retune
@@ -110,6 +111,9 @@ def test_the_takes_panel_works_on_the_target_that_is_active(source, extension):
     put(take, "Face")
     before = value_at(face, "jawOpen", 8)
     bpy.context.view_layer.objects.active = face
+    whose = f"This is about “{head.armature.name}”, not about “Face”"
+    texts = drawn(bpy.context)
+    assert all(whose in " ".join(texts[panel]) for panel in ("generate", "style"))
     settings = bpy.context.scene.artalk
     settings.smooth = settings.clamp = False
     settings.jaw_gain = 0.5

@@ -9,6 +9,7 @@ from pathlib import Path
 import bpy
 from desktop_driver import CALM, Desk, Steps, extension
 from desktop_happenings import interrupted  # noqa: F401  a scenario, too
+from desktop_retarget import retarget_by_clicks  # noqa: F401
 from desktop_steps import (
     GENERATE,
     add_head,

@@ -93,6 +93,26 @@ def test_live_link_there_and_back(tmp_path):
         found.motion([f"expression_{index}" for index in range(100)])
 
 
+def test_turns_have_live_link_faces_signs(tmp_path):
+    """A head that looks up, to its own left, its left ear raised, with eyes that look down and to its right."""
+    arkit = np.zeros((3, 52))
+    for name in ("eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookOutRight"):
+        arkit[:, ARKIT.index(name)] = 0.5
+    arkit[:, ARKIT.index("jawRight")] = 0.25
+    path = tmp_path / "turn.csv"
+    write_live_link(path, FaceValues(arkit, np.tile([-0.1, 0.2, 0.3], (3, 1))))  # about its left, its up, its front
+    names, row = (line.split(",") for line in path.read_text().splitlines()[:2])
+    said = dict(zip(names, row, strict=True))
+    assert [float(said[f"Head{turn}"]) for turn in ("Yaw", "Pitch", "Roll")] == pytest.approx([0.2, 0.1, 0.3])
+    for side in ("Left", "Right"):
+        assert float(said[f"{side}EyePitch"]) > 0.2 and float(said[f"{side}EyeYaw"]) > 0.2
+    assert names[-9:-6] == ["HeadYaw", "HeadPitch", "HeadRoll"], "some programs go by the place of a column"
+    assert names.index("JawRight") + 1 == names.index("JawLeft") and float(said["JawRight"]) == 0.25
+    found = read_live_link(path)
+    np.testing.assert_allclose(found.head, [[-0.1, 0.2, 0.3]] * len(found.head), atol=1e-6)
+    np.testing.assert_allclose(found.arkit, arkit[:len(found.arkit)], atol=1e-6)
+
+
 def test_time_codes_count(tmp_path):
     """A recording at 30 frames a second across a minute, with a gap."""
     rows = [(59, frame * 2) for frame in range(30)] + [(60, frame * 2) for frame in range(15, 30)]

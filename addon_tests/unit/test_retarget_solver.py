@@ -48,7 +48,7 @@ def test_each_frame_as_scipy() -> None:
 def test_smooth_and_sparse_as_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(solve, "TOLERANCE", 1e-4)
     problem, (right, strength, touch) = random_problem(10, 5, low=-1.0)
-    problem = replace(problem, l1=np.full(5, 3.0), smooth=0.4)
+    problem = replace(problem, l1=np.full(5, 3.0), smooth=0.3)
 
     def value(split: np.ndarray) -> float:  # x = up - down, both not negative, so that |x| has a slope
         up, down = split.reshape(2, 10, 5)

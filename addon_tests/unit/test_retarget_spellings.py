@@ -177,3 +177,12 @@ def test_hostile_files_are_refused_in_a_sentence(tmp_path: Path, content):
     path.write_text(content)
     with pytest.raises(ArtalkError):
         read_preset(path)
+
+
+def test_one_key_for_both_eyes_follows_both_of_them():
+    both = "0.5*eyeBlinkLeft+0.5*eyeBlinkRight"
+    found = {one.key: one.source for one in recognise(["jawOpen", "mouthPucker", "Blink", "LookUp"])[0]}
+    assert found["Blink"] == both and found["LookUp"] == "0.5*eyeLookUpLeft+0.5*eyeLookUpRight"
+    assert {one.key for one in recognise(["jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "blink"])[0]} == {
+        "jawOpen", "eyeBlinkLeft", "eyeBlinkRight"}
+    assert recognise(["blink", "Schnute"])[0] == [], "alone it may mean anything"

@@ -15,8 +15,8 @@ from retarget_targets import ELSEWHERE, Made, Place, made, source_face, without
 from artalk_blender.errors import ArtalkError
 from artalk_blender.retarget.face import Options, TargetFace
 from artalk_blender.retarget.features import times
-from artalk_blender.retarget.system import GAP
-from artalk_blender.retarget.transfer import LIVE_ROUNDS, Transfer, prepare, preparing
+from artalk_blender.retarget.system import GAP, _parted
+from artalk_blender.retarget.transfer import Transfer, prepare, preparing
 from artalk_blender.runner import Runner, Stopped
 
 NO_PRIORS = Options(l1=0.0, l2=0.0, smoothness=0.0, symmetry=0.0, opposing=0.0)
@@ -24,14 +24,14 @@ NO_PRIORS = Options(l1=0.0, l2=0.0, smoothness=0.0, symmetry=0.0, opposing=0.0)
 
 @cache
 def itself() -> tuple[Made, Transfer]:
-    """The default head in its own mesh, with a jaw bone and the jaw's correctives as sliders."""
+    """The default head in its own mesh, its keys as wide as its own, with a jaw bone and the jaw's correctives."""
     head = made(Place(), remesh=None, jaw=True)
     bend = default_head().posedirs[:, :, 9:18].astype(np.float64).transpose(2, 0, 1)
     bend = bend[np.abs(bend).max((1, 2)) > 0.0]
     face = head.face
     face = replace(face, names=(*face.names, *(f"bend {k}" for k in range(len(bend)))),
                    deltas=np.concatenate([face.deltas, bend]).astype(np.float32),
-                   limits=np.concatenate([face.limits, np.tile([-2.0, 2.0], (len(bend), 1))]))
+                   limits=np.tile([-10.0, 10.0], (len(face.names) + len(bend), 1)))
     return replace(head, face=face), prepare(source_face(), face)
 
 
@@ -53,21 +53,26 @@ def test_known_sliders_are_found_again() -> None:
                                                      0.8 * known[:, names.index("jawOpen")])
     motion = np.zeros((60, 106), np.float32)
     motion[:, keys] = known
-    only = replace(face, jaw=None, names=tuple(names), deltas=face.deltas[keys], limits=face.limits[keys])
+    only = replace(face, jaw=None, names=tuple(names), deltas=face.deltas[keys],
+                   limits=np.tile([0.0, 1.0], (len(keys), 1)))
     transfer = prepare(source_face(), only, options=NO_PRIORS)
     assert np.abs(transfer.solve(motion).weights - known).max() < 1e-3
 
 
-def test_a_head_onto_itself() -> None:
-    _, transfer = itself()
+@pytest.mark.parametrize("limits", [(-10.0, 10.0), (0.0, 1.0)])
+def test_a_head_onto_itself(limits: tuple[float, float]) -> None:
+    """Lips that cross included: what the target can do as it is, contact must not pull away from."""
+    head, transfer = itself()
+    if limits == (0.0, 1.0):
+        wide = np.array([name.startswith("bend") for name in head.face.names])
+        transfer = prepare(source_face(), replace(head.face, limits=np.where(wide[:, None], 10.0 * np.array([-1, 1]),
+                                                                             np.array(limits))))
     motion = speech_motion()
-    solved = transfer.with_options(Options(contact=0.0)).solve(motion)
-    assert solved.error_mm.mean() < 0.05 and solved.error_mm.max() < 0.1
-    assert solved.jaw is not None and np.abs(solved.jaw - motion[:, 103]).max() < 0.02
-    # with contact it keeps what the source's lips do, except that they do not cross where the source's do
-    crossing = times(motion, transfer.system._field_rows[GAP])[0].min(1) < -0.02
-    kept = transfer.solve(motion).error_mm[~crossing]
-    assert 0 < crossing.sum() < 0.3 * len(motion) and kept.mean() < 0.15
+    assert times(motion, transfer.system._field_rows[GAP])[0].min() < -1.0
+    solved = transfer.solve(motion)
+    assert solved.error_mm.mean() < 0.05 and solved.error_mm.max() < 0.15
+    # the key jawOpen does nearly the same as the bone, and may take some of it over
+    assert solved.jaw is not None and np.abs(solved.jaw - motion[:, 103]).max() < 0.05
 
 
 @pytest.mark.parametrize("kind", ["clicked", "guessed"])
@@ -87,13 +92,34 @@ def test_onto_another_head(kind: str) -> None:
     assert solved.weights.dtype == np.float32 and solved.error_mm.shape == (len(motion),) and solved.jaw is None
 
 
+def test_lips_that_are_parted_at_rest_close_without_jitter() -> None:
+    """A neutral unlike the source's: its mouth hangs open by 10 mm."""
+    head, mix = elsewhere()[0], {"jawOpen": 0.3}
+    share = np.array([mix.get(name, 0.0) for name in head.face.names])
+    face = replace(head.face, neutral=head.face.neutral + np.tensordot(share, head.face.deltas.astype(np.float64), 1))
+    parted = replace(head, face=face, measured=head.measured + np.tensordot(share, head.measured_deltas, 1))
+    assert parted.aperture(np.zeros((1, len(share))))[0] > 0.009
+    motion = speech_motion()
+    found = measure(parted, ELSEWHERE, motion, prepare(source_face(), face).solve(motion).weights)
+    assert found.correlation > 0.98 and found.closure < 0.5 and found.jerk < 1.2, found
+
+
+def test_a_station_that_missed_its_lip_parts_nothing() -> None:
+    lens = 2e-3 * np.sin(np.linspace(0.1, np.pi - 0.1, 15))
+    assert np.allclose(_parted(lens, 1e-6), lens, atol=1e-4)
+    for at in (0, 7, 14):
+        stray = np.zeros(15)
+        stray[at] = 1.5e-3
+        assert not _parted(stray, 1e-6).any()
+
+
 def test_reduced_right_hand_sides_are_those_of_the_vertices() -> None:
     system, motion = elsewhere()[1].system, speech_motion()[::10]
     rows = system.rows(system.wishes(motion))
     reduced = system.reduce(motion)
     for block, right in reduced.right.items():
         assert np.allclose(right, rows[block] @ system.project[block], rtol=1e-4, atol=1e-3), block
-    assert np.allclose(reduced.gap, np.maximum(rows[GAP] + system.own_gap, 0.0), atol=1e-3)
+    assert np.allclose(reduced.gap, rows[GAP] + system.own_gap, atol=1e-3)
 
 
 def test_a_turned_jaw_is_exact() -> None:
@@ -108,7 +134,7 @@ def test_a_turned_jaw_is_exact() -> None:
         expected = moved[frame] + jaw.weight[rows, None] * (arm @ turn.T - arm) - head.face.neutral[rows]
         assert np.abs(system.reached(x[frame : frame + 1])[0] - 1e3 * expected).max() < 1e-3
     linear, beyond = x @ system.columns_rows[GAP], system.beyond(x, GAP)
-    assert np.allclose(beyond @ system.project[GAP], system.beyond_on_columns(x, GAP))
+    assert np.allclose(beyond @ system.project[GAP], system.turned_on_columns({GAP: 1.0})(x))
     assert np.abs(beyond).max() > 0.05 * np.abs(linear).max()
 
 
@@ -122,6 +148,21 @@ def test_what_a_target_cannot_do_is_named() -> None:
     assert solved.missing == transfer.missing and solved.by_channel["cheekPuff"] > 0.2
     quiet = transfer.solve(np.zeros((3, 106), np.float32))
     assert not quiet.missing and not quiet.by_channel and quiet.error_mm.max() < 1e-3
+
+
+def test_one_key_for_both_eyes_blinks() -> None:
+    face = made(Place(), remesh=None).face
+    left, right = (face.names.index(f"eyeBlink{side}") for side in ("Left", "Right"))
+    deltas = face.deltas.copy()
+    deltas[left] += deltas[right]
+    joined = without(replace(face, names=tuple("blink" if k == left else name for k, name in enumerate(face.names)),
+                             deltas=deltas), "eyeBlinkRight")
+    transfer = prepare(source_face(), joined)
+    assert transfer.missing == []
+    motion = np.zeros((5, 106), np.float32)
+    motion[:, [left, right]] = np.linspace(0.0, 1.0, 5)[:, None]
+    blink = transfer.solve(motion).weights[:, joined.names.index("blink")]
+    assert np.abs(blink - motion[:, left]).max() < 0.05
 
 
 def test_a_jaw_bone_alone_opens_and_closes() -> None:
@@ -164,15 +205,15 @@ def test_other_strengths_without_preparing_again() -> None:
     start = transfer.weights(reduced)
     stronger = transfer.with_options(Options(smoothness=20.0))
     assert stronger.system is transfer.system
-    full, live = stronger.weights(reduced), stronger.weights(reduced, start, LIVE_ROUNDS)
+    full, live = stronger.weights(reduced), stronger.weights(reduced, start, live=True)
     shown = transfer.system.shown
     away = transfer.system.reached(live, shown) - transfer.system.reached(full, shown)
-    assert np.linalg.norm(away, axis=2).max() < 0.15  # mm, while the slider moves
+    assert np.linalg.norm(away, axis=2).max() < 0.25  # mm, while the slider moves
     assert np.abs(np.diff(full, 3, axis=0)).mean() < 0.9 * np.abs(np.diff(start, 3, axis=0)).mean()
     loose = transfer.with_options(Options(contact=0.0, lip_shape=0.0)).weights(reduced)
-    closed = reduced.gap.max(1) < 0.05
-    gap = [np.abs(x @ transfer.system.columns_rows[GAP])[closed].max() for x in (start, loose)]
-    assert gap[0] < 0.5 * gap[1]
+    closed = np.abs(reduced.gap).max(1) < 0.05
+    gap = [np.abs(transfer.system.gaps(x))[closed].max() for x in (start, loose)]
+    assert gap[0] < 0.75 * gap[1]
 
 
 def test_twice_the_same_slider_and_faces_turned_inside_out() -> None:

@@ -16,10 +16,12 @@ from ..errors import ArtalkError
 from ..head.handle import Head
 from ..motion.process import axis_angle_to_quaternions
 from .bones import local_turns
+from .draft import solution
 from .faces import arkit_values, slider_rows, transfer_for
 from .mapping import AXIS, KEY, TURN, Row, Table, apply_rows, terms
 from .names import ARKIT
 from .signals import VISEME, arkit_table, is_arkit, named_signals, turns, viseme_signals
+from .system import Reduced
 from .targets import ERROR_PROPERTY, Target, axes_of, driven, missing_rows
 from .transfer import Transfer
 
@@ -31,22 +33,23 @@ _WORST = 12  # channels named in a report
 @dataclass(frozen=True)
 class Baked:
     """F-curves, and a report fit for JSON: notes and missing (sentences), lips_mm (median, 95th percentile, largest)
-    or none where nothing was measured, by_channel: [name, mm]."""
+    or none where nothing was measured, by_channel: [name, mm], draft: True where the keys are one."""
 
     channels: list[Channel]
     report: dict[str, Any]
 
 
 def bake(target: Target, table: Table, head: Head | None, names: Sequence[str], motion: Floats,
-         wants_error: bool = True, source_name: str = "") -> Baked:
+         wants_error: bool = True, source_name: str = "", take: str = "") -> Baked:
     """Motion (T,106) of a source with expressions of these names, on its frames, becomes all that the table asks for.
 
-    wants_error: also where the heads have to be prepared for it, which takes some seconds.
+    wants_error: also where the heads have to be prepared for it, which takes some seconds. take: its id, under which
+    the solver remembers what it found.
     Raises ArtalkError where a row wants the geometry and there is none.
     """
     notes: list[str] = []
     signals = signals_of(table, head, names, motion, source_name)
-    transfer, solved, error = _solve(target, table, head, motion, wants_error, source_name, notes)
+    transfer, solved, error = _solve(target, table, head, motion, wants_error, source_name, take, notes)
     applied = apply_rows([row for row in table.rows if _is_there(row, target)], signals,
                          solved.weights_by_label if solved else {}, len(motion))
     notes += applied.notes
@@ -58,10 +61,11 @@ def bake(target: Target, table: Table, head: Head | None, names: Sequence[str], 
     channels += _bone_channels(target, table, applied.values, turns(motion, signals), solved)
     if transfer is not None:
         if error is None:
-            error = _error_by_name(transfer, target, table, applied.values, turns(motion, signals), motion)
+            error = _error_by_name(transfer, target, table, applied.values, turns(motion, signals), motion,
+                                   solved.reduced if solved else transfer.reduce(motion))
         notes += transfer.notes
         channels += _error_channel(target, error.error_mm)
-    return Baked(channels, _report(notes, error))
+    return Baked(channels, {**_report(notes, error), **({"draft": True} if solved and not solved.whole else {})})
 
 
 def signals_of(table: Table, head: Head | None, names: Sequence[str], motion: Floats,
@@ -81,10 +85,12 @@ def signals_of(table: Table, head: Head | None, names: Sequence[str], motion: Fl
 class _Solution:
     weights_by_label: dict[str, Any]
     jaw: Any
+    reduced: Reduced
+    whole: bool
 
 
 def _solve(target: Target, table: Table, head: Head | None, motion: Floats, wants_error: bool, source_name: str,
-           notes: list[str]) -> tuple[Transfer | None, _Solution | None, Any]:
+           take: str, notes: list[str]) -> tuple[Transfer | None, _Solution | None, Any]:
     """The solver where rows or the error want it, what it gave, and its own account of the error."""
     if not table.solves:
         try:
@@ -95,15 +101,16 @@ def _solve(target: Target, table: Table, head: Head | None, motion: Floats, want
             return None, None, None
     transfer = transfer_for(target, table, head, source_name)
     assert transfer is not None
-    solved = transfer.solve(motion)
-    rows = slider_rows(table, target)
-    by_label = {row.label: solved.weights[:, index] for index, row in enumerate(rows)}
+    found = solution(transfer, motion, take)
+    rows, x = slider_rows(table, target), found.x.astype(np.float32)
+    by_label = {row.label: x[:, index] for index, row in enumerate(rows)}
+    solved = _Solution(by_label, x[:, -1] if transfer.system.has_jaw else None, found.reduced, found.whole)
     plain = all(row.source == "solved" and row.gain == 1.0 and row.offset == 0.0 for row in rows)
-    return transfer, _Solution(by_label, solved.jaw), solved if plain else None
+    return transfer, solved, transfer.report(motion, found.reduced, found.x) if plain else None
 
 
 def _error_by_name(transfer: Transfer, target: Target, table: Table, values: dict[Row, Floats],
-                   turned: dict[str, Any], motion: Floats) -> Any:
+                   turned: dict[str, Any], motion: Floats, reduced: Reduced) -> Any:
     """How far off the lips are with these values, whoever chose them."""
     rows = slider_rows(table, target)
     sliders = np.stack([values.get(row, np.zeros(len(motion))) for row in rows], 1) if rows \
@@ -111,7 +118,7 @@ def _error_by_name(transfer: Transfer, target: Target, table: Table, values: dic
     if transfer.target.jaw is not None:
         row = next(row for row in table.rows if row.kind == TURN and row.source in ("jaw", "jaw_bone") and not row.mute)
         sliders = np.column_stack([sliders, row.gain * turned[row.source][:, 0]])
-    return transfer.report(motion, transfer.reduce(motion), sliders)
+    return transfer.report(motion, reduced, sliders)
 
 
 def _report(notes: list[str], solved: Any) -> dict[str, Any]:

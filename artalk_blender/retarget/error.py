@@ -47,6 +47,13 @@ def full_channels(names: Sequence[str]) -> tuple[list[int], NDArray[np.float32]]
     return [*said, jaw], alone
 
 
+def both_sides(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Left and right of what a face does on either side, by their names."""
+    there = set(names)
+    return [(name, other) for name in names if name.endswith("Left")
+            and (other := name.removesuffix("Left") + "Right") in there and name.removesuffix("Left") not in _SIDEWAYS]
+
+
 def channel_name(index: int, names: Sequence[str]) -> str:
     return JAW_CHANNELS[index - JAW_POSE.start] if index >= JAW_POSE.start else names[index]
 

@@ -23,14 +23,17 @@ from numpy.typing import NDArray
 from ..errors import ArtalkError
 from ..motion.layout import CHANNELS, EXPRESSION, HEAD_ROTATION, JAW_POSE, MOTION_FPS
 from .names import ARKIT, VRM, arkit_name
-from .signals import VISEME, viseme_signals
+from .signals import EYE_TURN, VISEME, viseme_signals
 
 Floats = NDArray[np.floating[Any]]
 
 _FPS = 60  # what Live Link Face counts in
 _MOST_BYTES, _MOST_FRAMES = 1 << 28, 2_700_000
-# Live Link Face: the head's turns about its own axes, radians; pitch down, yaw to the head's left, roll
-_HEAD = ("HeadPitch", "HeadYaw", "HeadRoll")
+# Live Link Face's columns as its files have them: the right one of two sideways shapes first, turns at the end
+_ORDER = tuple({"jawLeft": "jawRight", "jawRight": "jawLeft", "mouthLeft": "mouthRight",
+                "mouthRight": "mouthLeft"}.get(name, name) for name in ARKIT)
+# turns in radians: yaw to the head's own left, pitch up, roll its left ear up; ours about its left, its up, its front
+_HEAD = {"HeadYaw": (1, 1.0), "HeadPitch": (0, -1.0), "HeadRoll": (2, 1.0)}
 _EYES = tuple(f"{side}Eye{turn}" for side in ("Left", "Right") for turn in ("Yaw", "Pitch", "Roll"))
 _TIMECODE = re.compile(r"^(\d+):(\d+):(\d+)[:;](\d+(?:\.\d+)?)$")
 
@@ -94,7 +97,10 @@ def read_live_link(path: Path) -> FaceValues:
     missing = [name for name in ARKIT if name not in columns]
     if missing:
         notes.append(f"The file has no {', '.join(missing[:5])}; they rest.")
-    return FaceValues(values[:, :len(ARKIT)], values[:, len(ARKIT):], tuple(notes))
+    head = np.zeros((count, 3))
+    for (axis, sign), column in zip(_HEAD.values(), values[:, len(ARKIT):].T, strict=True):
+        head[:, axis] = sign * column
+    return FaceValues(values[:, :len(ARKIT)], head, tuple(notes))
 
 
 def _seconds(codes: list[str]) -> NDArray[np.float64]:
@@ -117,15 +123,26 @@ def write_live_link(path: Path, values: FaceValues) -> None:
     """A CSV as Live Link Face writes them, at 60 frames a second."""
     count = max(1, math.floor((len(values.arkit) - 1) / MOTION_FPS * _FPS + 1e-6) + 1)
     at = np.arange(count) * MOTION_FPS / _FPS
-    table = np.column_stack([values.arkit, values.head, np.zeros((len(values.arkit), len(_EYES)))])
-    table = _through(table, at)
-    names = [name[0].upper() + name[1:] for name in ARKIT] + list(_HEAD) + list(_EYES)
+    shapes = values.arkit[:, [ARKIT.index(name) for name in _ORDER]]
+    head = np.stack([sign * values.head[:, axis] for axis, sign in _HEAD.values()], 1)
+    table = _through(np.column_stack([shapes, head, _eye_turns(values.arkit)]), at)
+    names = [name[0].upper() + name[1:] for name in _ORDER] + list(_HEAD) + list(_EYES)
     lines = [",".join(["Timecode", "BlendShapeCount", *names])]
     for index, row in enumerate(table):
         whole, frame = divmod(index, _FPS)
         code = f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}:{frame:02d}.000"
         lines.append(",".join([code, str(len(names)), *(f"{value:.9g}" for value in row)]))
     _write(path, ("\n".join(lines) + "\n").encode())
+
+
+def _eye_turns(arkit: Floats) -> NDArray[np.float64]:
+    """(T,6) in the order of _EYES: unlike the head's, an eye's yaw is to the head's right and its pitch is down."""
+    look = {name: arkit[:, index] for index, name in enumerate(ARKIT) if name.startswith("eyeLook")}
+    turns = []
+    for side, right, left in (("Left", "In", "Out"), ("Right", "Out", "In")):
+        turns += [look[f"eyeLook{right}{side}"] - look[f"eyeLook{left}{side}"],
+                  look[f"eyeLookDown{side}"] - look[f"eyeLookUp{side}"], np.zeros(len(arkit))]
+    return EYE_TURN * np.stack(turns, 1)
 
 
 def _through(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:

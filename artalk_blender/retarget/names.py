@@ -107,12 +107,11 @@ def recognise(keys: Iterable[str]) -> tuple[list[Spoken], list[str]]:
     notes: list[str] = []
     arkit = _without_doubles({key: arkit_name(key) for key in keys}, notes)
     found = {key: Spoken(key, meant, "ARKit") for key, meant in arkit.items()}
-    visemes = _visemes([key for key in keys if key not in found])
-    if sum(meant.startswith("mouth") or meant == "jawOpen" for meant in arkit.values()) >= _MANY_MOUTH and visemes:
-        count = sum(spoken.source.startswith("viseme:") for spoken in visemes.values())
+    visemes = _visemes([key for key in keys if key not in found], set(arkit.values()))
+    count = sum(spoken.source.startswith("viseme:") for spoken in visemes.values())
+    if sum(meant.startswith("mouth") or meant == "jawOpen" for meant in arkit.values()) >= _MANY_MOUTH and count:
         notes.append(f"{count} viseme keys are left alone, because the ARKit keys beside them do the same.")
-        visemes = {key: spoken for key, spoken in visemes.items() if not spoken.source.startswith("viseme:")
-                   and "eyeBlinkLeft" not in arkit.values()}
+        visemes = {key: spoken for key, spoken in visemes.items() if not spoken.source.startswith("viseme:")}
     found.update(visemes)
     return [found[key] for key in keys if key in found], notes
 
@@ -129,8 +128,9 @@ def _without_doubles(meant: dict[str, str], notes: list[str]) -> dict[str, str]:
     return chosen
 
 
-def _visemes(keys: list[str]) -> dict[str, Spoken]:
-    """Oculus' fifteen or VRM's five with blinks and gaze, whichever is there in company."""
+def _visemes(keys: list[str], arkit: set[str]) -> dict[str, Spoken]:
+    """Oculus' fifteen or VRM's five, whichever is there in company; blinks and gaze of VRM's names beside these or
+    beside ARKit's, where they do not do what one of those does."""
     oculus = {name.lower(): name for name in OCULUS}
     last = {key: words(key) for key in keys}
     groups = Counter("".join(parts[:-1]) for parts in last.values() if parts[-1:] and parts[-1] in oculus)
@@ -152,7 +152,7 @@ def _visemes(keys: list[str]) -> dict[str, Spoken]:
     for key, parts in last.items():
         for first in range(len(parts)):
             meant = _VRM_FACE.get("".join(parts[first:]))
-            if meant and result and meant not in taken:
+            if meant and (result or arkit) and meant not in taken and not any(name in meant for name in arkit):
                 result[key] = Spoken(key, meant, "VRM expressions")
                 taken.add(meant)
                 break

@@ -17,6 +17,7 @@ from ..errors import ArtalkError
 from ..head.handle import Head, find_head, head_of
 from ..motion.regions import EXPRESSIONS, REGIONS, FaceChannels
 from .bake import Baked, bake
+from .draft import known_as
 from .layering import body_under, body_up
 from .mapping import Table
 from .targets import ERROR_PROPERTY, Target, check_target, target_of
@@ -49,7 +50,7 @@ class Source:
 class Retarget:
     """A target, how it follows which source, and what came out of it last.
 
-    about: sentences on the table, said once; report: of bake.Baked, made anew with the keys.
+    about: sentences on the table, said once; report: of bake.Baked, made anew with the keys; take: its id or “”.
     """
 
     target: Target
@@ -58,6 +59,7 @@ class Retarget:
     report: dict[str, Any] = field(default_factory=dict)
     about: list[str] = field(default_factory=list)
     wants_error: bool = True
+    take: str = ""
 
     @property
     def owners(self) -> tuple[tuple[str, Any], ...]:
@@ -77,7 +79,7 @@ class Retarget:
     def channels(self, motion: Floats) -> list[Channel]:
         """All F-curves that motion (T,106) becomes on the target; `report` says how well."""
         baked: Baked = bake(self.target, self.table, self.source.found(), self.source.face.names, motion,
-                            self.wants_error, self.source.head)
+                            self.wants_error, self.source.head, self.take)
         self.report = {**baked.report, "notes": list(dict.fromkeys([*self.about, *baked.report["notes"]]))}
         return baked.channels
 
@@ -85,6 +87,9 @@ class Retarget:
 
     def remember(self, action: Any) -> None:
         """Writes on a take what it needs to be made again."""
+        take = str(action[TAKE_KEY].get("id", ""))
+        known_as(self.take, take)
+        self.take = take
         note(action, RETARGET, {
             "main": self.target.main.name, "objects": [one.name for one in self.target.objects],
             "table": self.table.as_dict(), "source": self.source.head, "names": list(self.source.face.names),
@@ -123,13 +128,20 @@ def retargets(action: Any) -> bool:
     return is_take(action) and RETARGET in action[TAKE_KEY]
 
 
+def is_draft(action: Any) -> bool:
+    """Whether a take's keys were solved in haste, while a slider was moved."""
+    report = noted(action, RETARGET, {}).get("report") if retargets(action) else None
+    return isinstance(report, dict) and report.get("draft") is True
+
+
 def retarget_of_take(action: Any) -> Retarget:
     """The target of a take with its table. Raises ArtalkError where its objects are gone or its notes are damaged."""
     stored = noted(action, RETARGET, {})
     table = Table.from_dict(stored.get("table"))
     target = _target_of_take(action, stored)
     return Retarget(target, table, Source(str(stored.get("source", "")), _face_of(action, stored)),
-                    dict(stored.get("report", {})), [str(one) for one in stored.get("about", ())][:100], False)
+                    dict(stored.get("report", {})), [str(one) for one in stored.get("about", ())][:100], False,
+                    str(action[TAKE_KEY].get("id", "")))
 
 
 def _target_of_take(action: Any, stored: dict[str, Any]) -> Target:

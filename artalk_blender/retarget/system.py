@@ -8,6 +8,7 @@ does beyond its column, and to the sliders' moves, is known in closed form and t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,8 @@ _ERROR_POINTS = 90  # on the lips
 
 @dataclass(frozen=True)
 class Reduced:
-    """What a motion asks for, whatever the options: right (blocks) (T,C), gap (T,S) mm, wish (T,L,3) mm at the lips."""
+    """What a motion asks for, whatever the options: right (blocks) (T,C), gap (T,S) mm, below 0 where lips cross,
+    wish (T,L,3) mm at the lips."""
 
     right: dict[str, Floats]
     gap: Floats
@@ -97,8 +99,9 @@ class System:
         """(R,) of a block."""
         if block in REGIONS:
             return np.repeat(self.weights[REGIONS.index(block)], 3)
-        count = self.stations if block == GAP else 3 * self.stations + 3
-        return np.full(count, 1.0 / max(self.stations, 1))
+        share = np.sin(np.pi * (np.arange(self.stations) + 0.5) / max(self.stations, 1)) ** 2
+        share /= max(float(share.sum()), 1.0)  # near the corners it is less sure which place is which
+        return share if block == GAP else np.append(np.repeat(share, 3), [1.0 / max(self.stations, 1)] * 3)
 
     def _wishes(self, own: Places) -> None:
         """What each of the motion's numbers moves, in the target's frames."""
@@ -176,8 +179,7 @@ class System:
         blocks = [block for block in BLOCKS if block != GAP]
         *right, gap, wish = times(motion, *(self.asked[block] for block in blocks), self._field_rows[GAP],
                                   self._shown_fields)
-        gap = np.maximum(gap + self.own_gap, 0.0)
-        return Reduced(dict(zip(blocks, right, strict=True)), gap,
+        return Reduced(dict(zip(blocks, right, strict=True)), gap + self.own_gap,
                        wish.reshape(len(motion), len(self.shown), 3).astype(np.float32))
 
     def wishes(self, motion: NDArray[np.floating[Any]]) -> Floats:
@@ -195,14 +197,27 @@ class System:
         return (sine * (x[:, :-1] @ turned.sliders[0] + turned.rest[0])
                 + rest * (x[:, :-1] @ turned.sliders[1] + turned.rest[1]) - angle * self.columns_rows[block][-1])
 
-    def beyond_on_columns(self, x: Floats, block: str) -> Floats:
-        """(T,C) the same projected on the columns, without the rows in between."""
-        sliders, rests = self.turned_asked[block]
-        column = self.hessians[block][-1]
-        angle = x[:, -1:]
-        sine, rest = np.sin(angle), 1.0 - np.cos(angle)
-        return (sine * (x[:, :-1] @ sliders[0] + rests[0]) + rest * (x[:, :-1] @ sliders[1] + rests[1])
-                - angle * column)
+    def turned_on_columns(self, counts: dict[str, float]) -> Callable[[Floats], Floats]:
+        """Sliders x (T,C) -> (T,C): `beyond` projected on the columns, without the rows in between, of all blocks
+        together, each as often as it counts."""
+        parts = [[sum(count * self.turned_asked[block][whose][k] for block, count in counts.items()) for k in (0, 1)]
+                 for whose in (0, 1)]
+        column = sum(count * self.hessians[block][-1] for block, count in counts.items())
+
+        def turned(x: Floats) -> Floats:
+            angle = x[:, -1:]
+            sine, rest = np.sin(angle), 1.0 - np.cos(angle)
+            both = x[:, :-1] @ np.concatenate(parts[0], 1)
+            width = both.shape[1] // 2
+            return (sine * (both[:, :width] + parts[1][0]) + rest * (both[:, width:] + parts[1][1])
+                    - angle * column)
+
+        return turned
+
+    def gaps(self, x: Floats) -> Floats:
+        """(T,S) mm between the lips, below 0 where they cross, for sliders x (T,C)."""
+        moved = x @ self.columns_rows[GAP] + self.rest_gap
+        return moved + self.beyond(x, GAP) if self.has_jaw else moved
 
     def reached(self, x: Floats, points: Ints | None = None) -> Floats:
         """(T,P,3) mm that sliders x (T,C) move the samples (or some of them), the jaw turned."""
@@ -221,7 +236,15 @@ class System:
 
 
 def _parted(gap: Floats, slack: float) -> Floats:
-    """The gaps of lips at rest (S,), without those that a coarse mesh alone makes."""
+    """The gaps of lips at rest (S,), without those that a coarse mesh or a station off the lips alone makes.
+
+    A parted mouth is a lens, which Tukey's running median of three leaves as it is (“Exploratory data analysis”, 1977,
+    with his rule for the ends); a station that has missed its lip is not.
+    """
+    if len(gap) > 2:
+        ends = 3.0 * gap[[1, -2]] - 2.0 * gap[[2, -3]]
+        beside = np.stack([np.append(ends[0], gap[:-1]), gap, np.append(gap[1:], ends[1])])
+        gap = np.median(beside, axis=0)
     beyond = np.clip(np.abs(gap) / slack - 0.5, 0.0, 1.0)
     return gap * beyond * beyond * (3.0 - 2.0 * beyond)
 

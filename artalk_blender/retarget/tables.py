@@ -113,7 +113,8 @@ def _bone_rows(target: Target, meant: dict[str, str], by_name: bool, notes: list
     is_control_rig = by_name is False and not target.keys() and _RIGIFY_JAW in bones
     if "jaw" in found and not is_control_rig:
         rows.append(Row(found["jaw"][0], "jaw", TURN, mute=by_name and "jawOpen" in said))
-    elif "jaw" not in found and not any(one == "jawOpen" or one.startswith(VISEME) for one in said) and by_name:
+    elif "jaw" not in found and not any(one == "jawOpen" or one.startswith(VISEME) for one in said) \
+            and (by_name or not target.keys()):
         notes.append(f"“{target.armature.name}” has no bone that is called a jaw: choose one in the table.")
     for role, key in (("eye_left", "eyeLookUpLeft"), ("eye_right", "eyeLookUpRight")):
         if role in found:

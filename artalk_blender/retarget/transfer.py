@@ -9,6 +9,7 @@ left and right, no two that undo each other.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
@@ -21,25 +22,27 @@ from ..motion.layout import CHANNELS
 from ..runner import AGAIN, Step, finish
 from .align import Alignment, align
 from .correspond import Correspondence, corresponding
-from .error import cannot, channel_name, full_channels, sentences, used_channels
+from .error import both_sides, cannot, channel_name, full_channels, sentences, used_channels
 from .face import FEWEST_LANDMARKS, Options, Solved, SourceFace, TargetFace
 from .guess import guess_landmarks
 from .regions import REGIONS, foreign_sliders, mirrored_pairs, opposed_pairs
-from .solve import ROUNDS, Problem, solve_frames
+from .solve import ROUNDS, Bend, Problem, solve_frames
 from .system import GAP, SHAPE, Reduced, System
 
 Floats = NDArray[np.float64]
 
-_CONTACT = (6.0, 90.0)  # open, and what is added as the lips close
+_CONTACT = (1.0, 90.0)  # open, and what is added as the lips close
+_CROSSING = 2.0  # times as far as the source's
 _CLOSING = 2.5  # mm of aperture, of the source's size, within which they count as closing
+_SOONER = 2.0  # of how far lips are parted at rest
 _SHAPE = 1.0
-_L2 = 1e-6  # of what each slider does, H's diagonal, as all of these
-_L1 = 1e-6
+_L2 = 1e-4  # of what each slider does, H's diagonal, as all of these
+_L1 = 3e-5
 _FLOOR = 1e-6  # of the largest
 _SMOOTH = 2e-4
-_PAIRS = 1e-5
-LIVE_ROUNDS = 40
-_JAW_ROUNDS = 8  # a turning jaw is linearised; so often before the last
+_MIRRORED = 1e-5
+_OPPOSED = 1e-2
+_PLAIN_ROUNDS = 40  # without contact, for where to begin
 _GUESSED = 0.1  # how far guessed landmarks are trusted
 _FAR = 0.06  # of the distance between the eyes, from where the fit of the faces is told to be poor
 
@@ -101,10 +104,10 @@ class Transfer:
             size = np.diag(hessian)
             size = size + _FLOOR * max(float(size.max(initial=0.0)), 1e-9)  # of what moves nothing
             extra = np.diag(options.l2 * _L2 * size)
-            for pairs, sign, strength in ((self._mirrored, -1.0, options.symmetry),
-                                          (self._opposed, 1.0, options.opposing)):
+            for pairs, sign, strength in ((self._mirrored, -1.0, options.symmetry * _MIRRORED),
+                                          (self._opposed, 1.0, options.opposing * _OPPOSED)):
                 for one, two in pairs:
-                    weight = strength * _PAIRS * float(np.sqrt(size[one] * size[two]))
+                    weight = strength * float(np.sqrt(size[one] * size[two]))
                     extra[[one, two], [one, two]] += weight
                     extra[[one, two], [two, one]] += sign * weight
             self._problem = Problem(hessian + extra, contact, self._limits, options.l1 * _L1 * size * system.units(),
@@ -121,39 +124,55 @@ class Transfer:
         return self.system.reduce(motion)
 
     def contact_strength(self, reduced: Reduced) -> Floats:
-        """(T,) how firmly the lips' distance is held."""
-        closing = np.exp(-((reduced.gap.mean(1) / _CLOSING) ** 2)) if reduced.gap.size else np.zeros(len(reduced))
+        """(T,) how firmly the lips' distance is held. Lips that are parted at rest have further to go, so they begin
+        to close sooner."""
+        if not reduced.gap.size:
+            return np.full(len(reduced), self.options.contact * _CONTACT[0])
+        reach = _CLOSING + _SOONER * float(np.abs(self.system.rest_gap - self.system.own_gap).mean())
+        closing = np.exp(-((np.maximum(reduced.gap, 0.0).mean(1) / reach) ** 2))
         return self.options.contact * (_CONTACT[0] + _CONTACT[1] * closing)
 
-    def weights(self, reduced: Reduced, start: Floats | None = None, rounds: int = ROUNDS) -> Floats:
+    def weights(self, reduced: Reduced, start: Floats | None = None, live: bool = False,
+                stop: threading.Event | None = None) -> Floats:
         """(T,C) sliders, and the jaw's angle last where a bone opens the mouth.
 
-        From a `start` (T,C) of nearly the same strengths `LIVE_ROUNDS` do, while sliders are moved.
+        From a `start` (T,C) for nearly the same, `live` comes near at once, while sliders are moved. Without one the
+        motion is solved without contact first, because contact is for what that misses. Raises Stopped soon after
+        `stop` was set.
         """
-        return self._weights(reduced, self.contact_strength(reduced), self.problem(), start, rounds)
+        problem, strength = self.problem(), self.contact_strength(reduced)
+        if start is None:
+            start = self._weights(reduced, np.zeros(len(reduced)), reduced.gap, problem, rounds=_PLAIN_ROUNDS,
+                                  stop=stop)
+        return self._weights(reduced, strength, self._aim(reduced, start), problem, start, live=live, stop=stop)
+
+    def _aim(self, reduced: Reduced, plain: Floats) -> Floats:
+        """(T,S) mm, the gaps that contact asks for: the source's. Where its lips cross, the target's may cross as they
+        like, up to twice as far: no more is asked than to touch."""
+        gap = self.system.gaps(plain)
+        return np.where(reduced.gap < 0.0, np.clip(gap, np.minimum(_CROSSING * reduced.gap, 0.0), 0.0), reduced.gap)
 
     def each_alone(self, reduced: Reduced) -> Floats:
         """(N,C) for motions of one frame each, which the lips' contact would only disturb."""
-        return self._weights(reduced, np.zeros(len(reduced)), replace(self.problem(), smooth=0.0))
+        return self._weights(reduced, np.zeros(len(reduced)), reduced.gap, replace(self.problem(), smooth=0.0))
 
-    def _weights(self, reduced: Reduced, strength: Floats, problem: Problem, start: Floats | None = None,
-                 rounds: int = ROUNDS) -> Floats:
+    def _weights(self, reduced: Reduced, strength: Floats, aim: Floats, problem: Problem, start: Floats | None = None,
+                 rounds: int = ROUNDS, live: bool = False, stop: threading.Event | None = None) -> Floats:
         system, options = self.system, self.options
         right = sum(strength * reduced.right[region]
                     for strength, region in zip(options.regions, REGIONS, strict=True))
         right = right + options.lip_shape * _SHAPE * reduced.right[SHAPE]
-        touch = (reduced.gap - system.rest_gap) @ system.project[GAP]
-        x = start
-        for last in [False] * _JAW_ROUNDS * system.has_jaw + [True]:
-            asked, near = right, touch
-            if system.has_jaw and x is not None:
-                turned = sum(weight * system.beyond_on_columns(x, region)
-                             for weight, region in zip(options.regions, REGIONS, strict=True))
-                asked = right - turned - options.lip_shape * _SHAPE * system.beyond_on_columns(x, SHAPE)
-                near = touch - system.beyond_on_columns(x, GAP)
-            x = solve_frames(problem, asked, strength, near, x, rounds if last else min(rounds, LIVE_ROUNDS))
-        assert x is not None
-        return x
+        touch = (aim - system.rest_gap) @ system.project[GAP]
+        bend: Bend | None = None
+        if system.has_jaw:
+            counts = {**dict(zip(REGIONS, options.regions, strict=True)), SHAPE: options.lip_shape * _SHAPE}
+            face = system.turned_on_columns(counts)
+            lips = system.turned_on_columns({GAP: 1.0})
+
+            def bend(x: Floats, some: slice) -> Floats:
+                return face(x) + strength[some, None] * lips(x)
+
+        return solve_frames(problem, right, strength, touch, start, rounds, live=live, bend=bend, stop=stop)
 
     def solve(self, motion: NDArray[np.floating[Any]]) -> Solved:
         """The motion (T,106) on the target."""
@@ -184,14 +203,26 @@ class Transfer:
         return (1e3 * self.system.size * np.sqrt((off**2).sum(2).mean(1))).astype(np.float32)
 
     def find_missing(self) -> None:
-        """Tries every named channel alone, and remembers which the target cannot do."""
+        """Tries every named channel alone, and remembers which the target cannot do; one side that fails alone, as one
+        eye does where a key closes both, is tried with the other."""
         channels, alone = full_channels(self.source.names)
         if not channels:
             return
-        wishes = self.system.wishes(alone)[:, : self.system.samples] / self.system.size
-        reached = self.system.reached(self.each_alone(self.reduce(alone)))
         names = [channel_name(index, self.source.names) for index in channels]
-        self.missing_channels = cannot(names, wishes, reached)
+        failed = self._cannot(names, alone)
+        pairs = [pair for pair in both_sides(names) if set(pair) <= set(failed)]
+        row = dict(zip(names, alone, strict=True))
+        if pairs:
+            together = np.stack([row[left] + row[right] for left, right in pairs])
+            still = set(self._cannot([left for left, _ in pairs], together))
+            done = {name for pair in pairs if pair[0] not in still for name in pair}
+            failed = [name for name in failed if name not in done]
+        self.missing_channels = failed
+
+    def _cannot(self, names: list[str], motion: NDArray[np.float32]) -> list[str]:
+        """Which frames of a motion (N,106), by their names, the target cannot do."""
+        wishes = self.system.wishes(motion)[:, : self.system.samples] / self.system.size
+        return cannot(names, wishes, self.system.reached(self.each_alone(self.reduce(motion))))
 
     @property
     def missing(self) -> list[str]:

@@ -30,7 +30,7 @@ from ..ops.regenerate import disabled_reason as regenerate_reason
 from ..ops.simplify import ARTALK_OT_simplify_take
 from ..ops.speech import ARTALK_OT_copy_report, ARTALK_OT_open_speech, ARTALK_OT_stop_job
 from ..ops.style import ARTALK_OT_capture_style
-from ..retarget.player import find_player
+from ..retarget.player import Retarget, find_player
 from ..styles import DEFAULT, FILE
 from ..worker.job import running_job
 
@@ -74,6 +74,14 @@ def draw_generate(layout: Any, context: Any) -> None:
     button.scale_y = 1.5
     button.operator(ARTALK_OT_generate_motion.bl_idname, icon="PLAY_SOUND")
     wrapped(layout, reason or estimate(context), "INFO" if reason else "TIME")
+    draw_whose(layout, context)
+
+
+def draw_whose(layout: Any, context: Any) -> None:
+    """Which head is meant where a target is selected, which gets its takes from one."""
+    player, head = find_player(context), find_head(context)
+    if head is not None and isinstance(player, Retarget):
+        wrapped(layout, f"This is about “{head.armature.name}”, not about “{player.name}”", "OUTLINER_OB_ARMATURE")
 
 
 def draw_head(layout: Any, context: Any) -> None:
@@ -155,6 +163,7 @@ def draw_style(layout: Any, context: Any) -> None:
         layout.prop(settings, "style_file", text="")
     if settings.style != DEFAULT:
         layout.prop(settings, "style_strength", slider=True)
+    draw_whose(layout, context)
 
 
 def draw_takes(layout: Any, context: Any) -> None:
