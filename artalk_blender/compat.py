@@ -180,3 +180,12 @@ def set_straight(node: Any, straight: bool) -> None:
         node.mapping = "PREMUL_TO_STRAIGHT" if straight else "STRAIGHT_TO_PREMUL"
     else:
         node.inputs["Type"].default_value = "To Straight" if straight else "To Premultiplied"
+
+
+def new_color_strip(editor: Any, name: str, channel: int, start: int, frames: int, color: tuple[float, ...]) -> Any:
+    """A strip of one colour; 5.0 asks for its length where its end was asked for."""
+    asked = editor.strips.bl_rna.functions["new_effect"].parameters
+    span = {"length": frames} if "length" in asked else {"frame_end": start + frames}
+    strip = editor.strips.new_effect(name, "COLOR", channel, start, **span)
+    strip.color = color
+    return strip
