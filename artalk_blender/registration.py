@@ -6,6 +6,7 @@ from __future__ import annotations
 from . import cli, language, live_tuning, preferences, properties
 from .animation import growing
 from .audio import reports
+from .gaussian import properties as avatar_properties
 from .ops import (
     check,
     generate,
@@ -26,9 +27,9 @@ from .ui import menus, panels, retarget_panel
 from .worker import job
 
 MODULES = (
-    language, properties, retarget_properties, live_tuning, preferences, growing, reports, job, head, speech, speak,
-    style, generate, regenerate, takes, simplify, retarget, retarget_landmarks, check, motion_io, retarget_io, menus,
-    retarget_panel, panels, cli,
+    language, properties, retarget_properties, avatar_properties, live_tuning, preferences, growing, reports, job, head,
+    speech, speak, style, generate, regenerate, takes, simplify, retarget, retarget_landmarks, check, motion_io,
+    retarget_io, menus, retarget_panel, panels, cli,
 )
 
 

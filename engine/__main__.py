@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -94,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     avatar.add_argument("--size", type=int, default=512, metavar="N", help="pixels along a side")
     avatar.add_argument("--frames", metavar="A:B", help="from frame A to before frame B, counted from 0")
     avatar.add_argument("--head", metavar="FLAME_FILE", type=Path, help="left out: the default, or the one beside")
+    avatar.add_argument("--format", choices=("png", "exr"), default="png", help="exr: scene-linear half floats")
+    avatar.add_argument("--mark", action="store_true", help="draw the word “synthetic” into the pictures")
     avatar.add_argument("--preview", action="store_true", help="coarse and fast")
     avatar.add_argument("--device", choices=DEVICES, default="auto")
     avatar.add_argument("--precision", choices=PRECISIONS, default="fp32")
@@ -201,16 +204,22 @@ def _head(path: Path | None) -> FlameModel:
 
 
 def _render_avatar(options: argparse.Namespace) -> None:
-    from .gaussian.render import check_size, load_avatar, parse_range, render_frames
+    from .gaussian.guard import sentence
+    from .gaussian.render import load_avatar, parse_range, render_frames
+    from .gaussian.shot import check_size
 
     motion = read_motion(options.motion)
     start, stop = parse_range(options.frames, len(motion.motion))
     check_size(options.size)
     _set_threads(options)
     avatar = load_avatar(options.avatar, options.head, options.device, options.precision)
+    held, outside = avatar.known.within(motion.motion[:stop])
+    if text := sentence(np.flatnonzero(outside[start:]) + start):
+        print(text, file=sys.stderr)
+    motion = replace(motion, motion=held)
     started = time.perf_counter()
     written = render_frames(motion, avatar, options.out, options.size, start, stop, options.preview,
-                            _progress("rendering"))
+                            _progress("rendering"), options.format, options.mark)
     seconds = time.perf_counter() - started
     print(f"{options.out}: {len(written)} frames of {options.size} x {options.size} of the avatar {avatar.name} in "
           f"{seconds:.1f} s")

@@ -23,11 +23,20 @@ VERSION = 1
 # to the worker
 HELLO = "hello"  # first message: {version}; answered by `ready`
 LOAD = "load"  # {model, backend, device, precision}: get a model ready
-UNLOAD = "unload"  # give its memory back
+UNLOAD = "unload"  # give its memory back, and the avatar's
 # {raw} and, of passage.py, {start_frame, frames, variation, strength}; payload samples (N,) f32 16 kHz
 # [style (50,106) f32] [history (H,106) f32] -> motion, progress
 GENERATE = "generate"
-RENDER = "render"  # avatar frames -> frame, progress
+# {avatar: "default" | a .ply | a published folder [/photo], head: a FLAME file, device, precision: all may be left out,
+#  size: side or [width, height], 512; fps of the frames, 25; frames: [ascending indices], left out: all of them;
+#  mode: "full" | "preview" | "splats"; dtype: "uint8" | "float16"; mark: draws “synthetic” into the picture;
+#  guard, true: bring the motion within what the avatar knows; first_frame: how people call index 0;
+#  paths: [of the .ply to write for every frame, with mode "splats"]}
+# payload motion (T,106) f32 [neck (T,3)] [eyes (T,6)] [shape (300,) identity, for avatars without one]
+# [view (4,4) or (T,4,4) with K (3,3) or (T,3,3): a camera in the head's space; left out: the avatar's own]
+# [placement (4,4) or (T,4,4), with mode "splats"] -> frame, progress; done {frames, seconds, avatar, sha256,
+# outside: [[first, last], ...] of the indices that were brought within}
+RENDER = "render"
 CANCEL = "cancel"  # {target}: stop the request with that id
 SHUTDOWN = "shutdown"  # finish and exit
 # from the worker
@@ -35,7 +44,9 @@ READY = "ready"  # {version, engine, python, pid}
 PROGRESS = "progress"  # {done, total, text}
 LOG = "log"  # {text}
 MOTION = "motion"  # {start, raw}, payload motion (T,106) f32: frames start..start+T
-FRAME = "frame"  # {index}, payload image
+# {index, outside}, payload image (H,W,4), top row first: uint8 is sRGB with straight alpha, float16 is scene-linear
+# with colours times alpha; {index, outside, path} where a file was written
+FRAME = "frame"
 ERROR = "error"  # {code, message, remedy, traceback}
 DONE = "done"  # {status: ok | cancelled | failed, ...}; the last message of a request
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from . import __version__, protocol
 from .device import give_back_memory
 from .errors import EngineError
+from .gaussian.requests import AvatarDesk
 from .model import load_model
 from .passage import Passage
 from .pipeline import Model, Pipeline, warnings_for
@@ -54,6 +55,7 @@ class Worker:
         self._cancelled: set[int] = set()
         self._model: Model | None = None
         self._model_key: tuple[Any, ...] = ()
+        self._avatars = AvatarDesk()
 
     def run(self) -> int:
         threading.Thread(target=self._read, name="artalk-pipe", daemon=True).start()
@@ -113,9 +115,12 @@ class Worker:
                 return self._load(request)
             case protocol.UNLOAD:
                 self._drop_model()
+                self._avatars.drop()
                 return {}
             case protocol.GENERATE:
                 return self._generate(request)
+            case protocol.RENDER:
+                return self._avatars.answer(request, self._send, lambda: request.id in self._cancelled)
             case _:
                 raise EngineError(f"This engine can't answer “{request.type}”.", "Update the extension.",
                                   code="unsupported")

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from engine.bench import machine_name
 from engine.device import THREADS_VARIABLE, wanted_threads
 from engine.gaussian.rasterize import choose_backend, is_there
 from engine.gaussian.render import load_avatar
+from engine.gaussian.shot import Played, Shot
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,11 +61,15 @@ def stepping(frames: Iterator[np.ndarray]) -> Callable[[], object]:
     return lambda: next(frames)
 
 
+def pictures(player: Any, frames: int, size: int, coarse: bool = False) -> Iterator[np.ndarray]:
+    return player.pictures(Played(speaking(frames + 1)), Shot(size, size, coarse), range(frames + 1))
+
+
 def default_avatar(frames: int) -> None:
     """What shows with no download."""
     player = load_avatar("default").player
     for size in (256, 512):
-        line(f"default avatar, {size} x {size}", stepping(player.frames(speaking(frames + 1), size=size)), frames)
+        line(f"default avatar, {size} x {size}", stepping(pictures(player, frames, size)), frames)
 
 
 def published(device: str, precision: str, frames: int) -> None:
@@ -88,16 +94,16 @@ def published(device: str, precision: str, frames: int) -> None:
     print(f"identity, once an avatar: {time.perf_counter() - started:.1f} s")
     settle = torch.cuda.synchronize if chosen.type == "cuda" else (lambda: None)
     motion = speaking(max(frames + 1, 64))
-    line("head points of 64 frames", lambda: list(head_points(avatar.head, motion[:64], photo.shape)), 2)
-    points = next(head_points(avatar.head, motion, photo.shape))
+    line("head points of 64 frames", lambda: list(head_points(avatar.head, motion[:64], photo.shape, range(64))), 2)
+    points = next(head_points(avatar.head, motion, photo.shape, [0]))
     pose = head_poses(motion[:1, 100:103], photo.pose)[0]
     with torch.inference_mode():
         line("rasterising 32 channels", lambda: avatar.features(points, pose), frames, settle)
         features = avatar.features(points, pose)[0][None].to(
             next(network.upsampler.parameters()).dtype, memory_format=torch.channels_last)
         line(f"upsampler in {precision}", lambda: network.upsampler.logits(features), frames, settle)
-    line("a whole frame, 512 x 512", stepping(avatar.frames(motion)), frames)
-    line("a preview, 256 x 256", stepping(avatar.previews(motion)), frames)
+    line("a whole frame, 512 x 512", stepping(pictures(avatar, frames, 512)), frames)
+    line("a preview, 256 x 256", stepping(pictures(avatar, frames, 256, coarse=True)), frames)
 
 
 def main() -> None:

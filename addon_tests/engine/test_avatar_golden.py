@@ -24,6 +24,7 @@ from engine.gaussian.avatar import FOREHEAD, Avatar, head_points  # noqa: E402
 from engine.gaussian.camera import direction_code, head_poses, photo_plane, view_matrix  # noqa: E402
 from engine.gaussian.network import HEAD, Identity  # noqa: E402
 from engine.gaussian.rasterize import is_there  # noqa: E402
+from engine.gaussian.shot import Played, Shot  # noqa: E402
 from engine.gaussian.weights import Photo, build_avatar_network  # noqa: E402
 
 WANTED = golden("gagavatar")
@@ -86,13 +87,13 @@ def test_points_and_poses_of_frames(head: FlameModel):
     """The forehead runs behind, the head's turn is in the camera, and the caller's motion stays as it is."""
     motion = WANTED["motion"].copy()
     motion.setflags(write=False)
-    points = list(head_points(head, motion, WANTED["shapecode"]))
+    points = list(head_points(head, motion, WANTED["shapecode"], range(len(motion))))
     poses = head_poses(motion[:, 100:103], WANTED["transform_matrix"])
     for frame in range(3):
         np.testing.assert_allclose(points[frame][::9], WANTED[f"t_points_{frame}_step9"], atol=1e-5)
         np.testing.assert_allclose(points[frame][FOREHEAD], WANTED[f"t_forehead_{frame}"], atol=1e-5)
         np.testing.assert_allclose(poses[frame], WANTED[f"t_transform_{frame}"], atol=1e-6)
-    (last,) = head_points(head, motion, WANTED["shapecode"], start=2)
+    (last,) = head_points(head, motion, WANTED["shapecode"], [2])
     np.testing.assert_array_equal(last, points[2])
     assert len(set(FOREHEAD)) == 68
 
@@ -153,18 +154,18 @@ def test_frame(made: Made):
         pytest.skip("the plain rasteriser takes half a minute for a frame; it is compared scene by scene")
     wanted = golden("gagavatar_frame")
     motion = WANTED["motion"].copy()
-    (points,) = head_points(made.avatar.head, motion, WANTED["shapecode"], start=2)
+    (points,) = head_points(made.avatar.head, motion, WANTED["shapecode"], [2])
     pose = head_poses(motion[2:3, 100:103], WANTED["transform_matrix"])[0]
     with torch.inference_mode():
         features, alpha = made.avatar.features(points, pose)
     compare(features[:, ::8, ::8], wanted["features_step8"])
     compare(features[:3, ::2, ::2], wanted["features_rgb_step2"].astype(np.float32))
     compare(1 - alpha[::4, ::4], wanted["final_T_step4"])
-    (rgba,) = made.avatar.frames(motion, start=2)
+    (rgba,) = made.avatar.pictures(Played(motion), Shot(512, 512), [2])
     assert rgba.shape == (4, 512, 512) and rgba.dtype == np.float32
     compare(rgba[:3, ::4, ::4], wanted["sr_step4"])
     np.testing.assert_array_equal(motion, WANTED["motion"])
-    (small,) = made.avatar.previews(motion, start=2, size=128)
+    (small,) = made.avatar.pictures(Played(motion), Shot(128, 128, coarse=True), [2])
     assert small.shape == (4, 128, 128) and small[3].mean() > 0.99
     blurred = torch.nn.functional.interpolate(features[None, :3].clamp(0, 1), (128, 128), mode="area")[0].numpy()
     assert np.abs(small[:3] - blurred).mean() < 0.05, "the preview shows the same"

@@ -15,10 +15,13 @@ from engine.files import MotionFile
 from engine.flame.model import FlameModel
 from engine.flame.skinning import motion_vertices, rotation_matrices
 from engine.gaussian.grown import grow_from_file
+from engine.gaussian.guard import known_flame
 from engine.gaussian.ply import read_rigged_ply, write_rigged_ply
 from engine.gaussian.png import png_bytes, read_png
-from engine.gaussian.render import LoadedAvatar, RiggedAvatar, load_avatar, parse_range, render_frames
+from engine.gaussian.render import LoadedAvatar, load_avatar, parse_range, render_frames
 from engine.gaussian.rigged import RiggedSplats, quaternion_product, quaternions, triangle_frames
+from engine.gaussian.rigged_avatar import RiggedAvatar
+from engine.gaussian.shot import Played, Shot
 
 COUNT = 20_000
 
@@ -191,7 +194,7 @@ def test_ranges():
 def test_frames_on_disk(avatar: RiggedAvatar, tmp_path: Path):
     """The face is where it should be, speaks, has nothing behind it, and its files say that it is synthetic."""
     motion = MotionFile(speaking(40), 25.0, "default 123", "0.1")
-    loaded = LoadedAvatar("default", "abc", avatar)
+    loaded = LoadedAvatar("default", "abc", avatar, known_flame())
     before = motion.motion.copy()
     done: list[tuple[int, int]] = []
     written = render_frames(motion, loaded, tmp_path / "frames", 96, 3, 6, progress=lambda *at: done.append(at))
@@ -208,7 +211,8 @@ def test_frames_on_disk(avatar: RiggedAvatar, tmp_path: Path):
     assert details["synthetic"] is True and details["frame"] == 3 and details["motion_model"] == "default 123"
     alone = render_frames(motion, loaded, tmp_path / "frames", 96, 5, 6)
     np.testing.assert_array_equal(read_png(alone[0].read_bytes())[0], read_png(written[2].read_bytes())[0])
-    mouth = [next(avatar.frames(still, size=96)) for still in (np.zeros((1, 106), np.float32), open_mouth())]
+    mouth = [next(avatar.pictures(Played(still), Shot(96, 96), [0]))
+             for still in (np.zeros((1, 106), np.float32), open_mouth())]
     where = np.abs(mouth[0] - mouth[1]).max(0) > 0.1
     assert where[55:80, 35:60].any() and not where[:40].any(), "only the lower face has moved"
 
@@ -234,7 +238,7 @@ def test_wrong_avatars_and_folders(avatar: RiggedAvatar, tmp_path: Path, monkeyp
         load_avatar(str(tmp_path / "none.ply"))
     with pytest.raises(EngineError, match="no head file"):
         load_avatar("default", tmp_path / "none.npz")
-    motion, loaded = MotionFile(np.zeros((5, 106), np.float32)), LoadedAvatar("default", "", avatar)
+    motion, loaded = MotionFile(np.zeros((5, 106), np.float32)), LoadedAvatar("default", "", avatar, known_flame())
     (tmp_path / "file").write_text("mine")
     for folder, words in ((tmp_path / "file", "is a file"), (tmp_path / "a" / "b", "There is no folder")):
         with pytest.raises(EngineError, match=words):
@@ -254,7 +258,7 @@ def test_wrong_avatars_and_folders(avatar: RiggedAvatar, tmp_path: Path, monkeyp
             self.left -= 1
             return png_bytes(*arguments)
 
-    monkeypatch.setattr("engine.gaussian.render.png_bytes", Full())
+    monkeypatch.setattr("engine.gaussian.render.file_bytes", Full())
     with pytest.raises(EngineError, match=r"00002.png” could not be written: No space left on device. The 2 frames"):
         render_frames(motion, loaded, tmp_path / "full", 32, 0, 5)
     assert sorted(path.name for path in (tmp_path / "full").iterdir()) == ["00000.png", "00001.png"]

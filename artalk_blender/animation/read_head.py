@@ -101,11 +101,24 @@ def read_in_steps(head: Head, scene: Any, first: float, last: float, scene_fps: 
     read, where = _curves_in_steps if direct else _evaluated_in_steps, (_key(head.armature), _key(scene))
     del head, scene
     values, turns = yield from read(*where, frames)
-    motion = np.zeros((count, 106), np.float32)
+    return _motion_of(values, turns, frames, direct)
+
+
+def _motion_of(values: Floats, turns: Floats, frames: Floats, direct: bool) -> HeadMotion:
+    """From expression values (T,100) and the bones' local rotations (T,5,4)."""
+    motion = np.zeros((len(frames), 106), np.float32)
     rotation = [continuous(to_axis_angle(turns[:, bone])) for bone in range(5)]
     motion[:, EXPRESSION], motion[:, HEAD_ROTATION], motion[:, JAW_POSE] = values, rotation[ROOT], rotation[JAW]
     eyes = np.concatenate([rotation[eye] for eye in EYES], 1)
     return HeadMotion(motion, rotation[NECK].astype(np.float32), eyes.astype(np.float32), frames, direct)
+
+
+def read_now(head: Head, depsgraph: Any) -> HeadMotion:
+    """One frame: what Blender has evaluated of the head in this dependency graph, unkeyed changes too."""
+    row = np.empty(len(head.shape_keys.key_blocks), np.float32)
+    values, matrices = _evaluated(head, depsgraph, row)
+    frame = depsgraph.scene.frame_current_final
+    return _motion_of(values[None], _local(head, matrices[None]), np.array([frame]), False)
 
 
 def _key(block: Any) -> _Key:
@@ -208,9 +221,7 @@ def _stage(head: Head, scene: Any) -> Iterator[_Key]:
 def _evaluated_in_steps(head: _Key, scene: _Key, frames: Floats) -> Generator[float, None, tuple[Floats, Floats]]:
     """Expression values (T,100) and local rotations of the five bones, quaternions (T,5,4)."""
     there, where = _still_there(head, scene)
-    wanted = [there.shape_keys.key_blocks.find(name) for name in there.expression_keys]
-    audible = np.array([not there.shape_keys.key_blocks[index].mute for index in wanted])
-    values = np.zeros((len(frames), len(wanted)))
+    values = np.zeros((len(frames), len(there.expression_keys)))
     matrices = np.zeros((len(frames), 5, 3, 3))
     with _stage(there, where) as stage:
         for first in range(0, len(frames), _EVALUATED):
@@ -219,16 +230,21 @@ def _evaluated_in_steps(head: _Key, scene: _Key, frames: Floats) -> Generator[fl
             for index, frame in enumerate(frames[first : first + _EVALUATED], first):
                 whole = int(np.floor(frame))
                 where.frame_set(whole, subframe=float(frame) - whole)
-                graph = where.view_layers[0].depsgraph
-                there.shape_keys.evaluated_get(graph).key_blocks.foreach_get("value", row)
-                values[index] = row[wanted] * audible
-                pose = there.armature.evaluated_get(graph).pose
-                for bone, name in enumerate(BONES):
-                    matrices[index, bone] = pose.bones[name].matrix.to_3x3().normalized()
-            del there, where, graph, pose
+                values[index], matrices[index] = _evaluated(there, where.view_layers[0].depsgraph, row)
+            del there, where
             yield min(1.0, (first + _EVALUATED) / len(frames))
     there, _ = _still_there(head, scene)
     return values, _local(there, matrices)
+
+
+def _evaluated(head: Head, graph: Any, row: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Expression values (100,) and the bones' rotations in the armature (5,3,3); `row` holds all keys' values."""
+    head.shape_keys.evaluated_get(graph).key_blocks.foreach_get("value", row)
+    keys = head.shape_keys.key_blocks
+    wanted = [keys.find(name) for name in head.expression_keys]
+    pose = head.armature.evaluated_get(graph).pose
+    turned = np.array([pose.bones[name].matrix.to_3x3().normalized() for name in BONES])
+    return row[wanted] * np.array([not keys[index].mute for index in wanted]), turned
 
 
 def _local(head: Head, matrices: Floats) -> Floats:

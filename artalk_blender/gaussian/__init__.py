@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gaussian avatars in Blender: frames asked of the worker, kept beside the .blend, shown wherever pictures are."""
+"""The Gaussian avatar in Blender: which one, what it plays, its frames on disk, and where they are shown."""

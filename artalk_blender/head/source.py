@@ -29,10 +29,15 @@ def load_model(head: Head) -> FlameModel:
 
     Raises ArtalkError where the file is nowhere to be found.
     """
+    return _read(*_state(model_path(head)))
+
+
+def model_path(head: Head) -> Path:
+    """Where the FLAME file that `head` was built from lies. Raises ArtalkError where it is nowhere to be found."""
     wanted = head.armature[HEAD_KEY]["sha256"]
     for path in _candidates(head):
         if path.is_file() and _sha256(*_state(path)) == wanted:
-            return _read(*_state(path))
+            return path
     about = head.armature[HEAD_KEY]
     name = about.get("name", "")
     if name == DEFAULT_HEAD.name and not about.get("path", ""):

@@ -46,6 +46,8 @@ class Request:
     total: int = 0
     warnings: list[str] = field(default_factory=list)
     parts: list[NDArray[np.float32]] = field(default_factory=list)
+    pictures: dict[int, NDArray[Any]] = field(default_factory=dict)  # (H,W,4) by index; whoever takes one pops it
+    outside: set[int] = field(default_factory=set)  # indices whose motion was brought within what the avatar knows
     cancel_asked: float | None = None
 
     @property
@@ -107,6 +109,16 @@ class WorkerClient:
                   "start_frame": passage.start_frame, "variation": passage.variation}
         fields |= {name: value for name in ("frames", "strength") if (value := getattr(passage, name)) is not None}
         return self.request(protocol.GENERATE, fields, arrays)
+
+    def render(self, fields: dict[str, Any], arrays: dict[str, NDArray[np.float32]]) -> Request:
+        """Asks for pictures of an avatar; fields and arrays as protocol.py has them."""
+        return self.request(protocol.RENDER, fields, arrays)
+
+    def give_memory_back(self) -> None:
+        """Has the worker forget its model and its avatar, if it runs; nobody has to wait for that."""
+        if self._process is not None:
+            self._outgoing.put(Message(protocol.UNLOAD, self._next_id))
+            self._next_id += 1
 
     def cancel(self, request: Request) -> None:
         """Asks the worker to stop a request; `pump` forces it when nothing comes of that."""
@@ -196,6 +208,12 @@ class WorkerClient:
             case protocol.MOTION:
                 array = message.arrays["motion"]
                 request.parts.append(np.frombuffer(array.data, "<f4").reshape(array.shape).astype(np.float32))
+            case protocol.FRAME:
+                index = int(message.fields["index"])
+                if message.fields.get("outside"):
+                    request.outside.add(index)
+                if (image := message.arrays.get("image")) is not None:
+                    request.pictures[index] = np.frombuffer(image.data, image.dtype).reshape(image.shape)
             case protocol.LOG:
                 if message.fields.get("level") == "warning":
                     request.warnings.append(str(message.fields.get("text", "")))

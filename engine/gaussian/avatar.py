@@ -7,7 +7,7 @@ whatever was rendered before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,15 @@ from ..flame.skinning import skin
 from .camera import head_poses, intrinsics, view_matrix
 from .network import HEAD, AvatarNetwork
 from .rasterize import rasterize_with_alpha
+from .shot import MOTION_RATE, Played, Shot
+from .splats import Splats
 from .style_unet import SIDE
 from .weights import Photo
 
 Floats = NDArray[np.float32]
 
 FLAME_SCALE = 5.0
-FOREHEAD_KEPT = 0.98        # of what the forehead was, from frame to frame
+FOREHEAD_KEPT = 0.98        # of what the forehead was, from frame to frame at 25 frames a second
 # FLAME's vertices, as the published program lists them
 FOREHEAD = np.array([
     2168, 2165, 3068, 2199, 2196, 3720, 2091, 2088, 3524, 625, 628, 3871, 705, 708, 2030, 667, 670, 3708, 3706, 3729,
@@ -40,23 +42,26 @@ _FRAMES_AT_ONCE = 64
 _UPSAMPLER = {"bf16": torch.bfloat16, "fp16": torch.float16}      # else float32; all before it always is
 
 
-def head_points(head: FlameModel, motion: NDArray[np.floating[Any]], shape: Floats, start: int = 0,
-                stop: int | None = None) -> Iterator[Floats]:
-    """The points (5023,3) of a motion's frames, as the network was trained: the root at rest, five times the size.
+def head_points(head: FlameModel, motion: NDArray[np.floating[Any]], shape: Floats, wanted: Sequence[int],
+                rate: float = MOTION_RATE) -> Iterator[Floats]:
+    """The points (5023,3) of a motion's wanted frames (ascending), as the network was trained: the root at rest, five
+    times the size.
 
-    The forehead follows slowly, from the motion's first frame on, so that a frame is the same whatever `start` is.
+    The forehead follows slowly, from the motion's first frame on, so that a frame is the same whatever is wanted
+    besides; at other rates than 25 frames a second it is as slow in seconds.
     """
-    stop = len(motion) if stop is None else stop
+    kept = FOREHEAD_KEPT ** (MOTION_RATE / rate)
+    chosen = set(wanted)
     forehead: Floats | None = None
-    for first in range(0, stop, _FRAMES_AT_ONCE):
-        part = motion[first : min(first + _FRAMES_AT_ONCE, stop)]
-        whole = first + len(part) > start       # of earlier frames only the forehead is needed
+    for first in range(0, max(wanted, default=-1) + 1, _FRAMES_AT_ONCE):
+        part = motion[first : first + _FRAMES_AT_ONCE]
+        whole = not chosen.isdisjoint(range(first, first + len(part)))     # of others only the forehead is needed
         points = skin(head, part[:, :100], jaw=part[:, 103:106], shape=shape,
                       vertices=None if whole else FOREHEAD) * np.float32(FLAME_SCALE)
-        for at, frame in enumerate(points):
+        for at, frame in enumerate(points, first):
             fresh = frame[FOREHEAD] if whole else frame
-            forehead = fresh if forehead is None else (FOREHEAD_KEPT * forehead + (1 - FOREHEAD_KEPT) * fresh)
-            if first + at >= start:
+            forehead = fresh if forehead is None else (kept * forehead + (1 - kept) * fresh)
+            if at in chosen:
                 frame[FOREHEAD] = forehead
                 yield frame
 
@@ -77,50 +82,96 @@ class Avatar:
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
-    def frames(self, motion: NDArray[np.floating[Any]], start: int = 0, stop: int | None = None, size: int = SIDE,
-               fresh_noise: int | None = None) -> Iterator[Floats]:
-        """Pictures (4,size,size) of a motion (T,106) from `start` to before `stop`: red, green, blue, alpha, 0 to 1.
+    def pictures(self, played: Played, shot: Shot, wanted: Sequence[int],
+                 fresh_noise: int | None = None) -> Iterator[Floats]:
+        """Pictures (4,H,W) of the wanted frames (ascending): red, green, blue, straight alpha, 0 to 1.
 
-        Colours are as the network means them for the screen (sRGB). The motion is not changed.
+        Colours are as the network means them for the screen (sRGB). A coarse shot is the Gaussians' own colours without
+        the upsampler. The motion is not changed; of its eyes and shape the network knows nothing.
         `fresh_noise`, a seed, gives every frame noise of its own, as the published program does.
         """
-        stop = len(motion) if stop is None else stop
-        poses = head_poses(motion[:stop, 100:103], self.photo.pose)
-        for at, points in enumerate(head_points(self.head, motion, self.photo.shape, start, stop), start):
+        for frame, points, pose in self._heads(played, wanted):
             generator = None
             if fresh_noise is not None:
-                generator = torch.Generator(self.device).manual_seed(fresh_noise + at)
+                generator = torch.Generator(self.device).manual_seed(fresh_noise + frame)
+            given = shot.camera(frame)
+            view, K = (view_matrix(pose), intrinsics(shot.width)) if given is None else self._seen(given, pose)
             with torch.inference_mode(), memory_in_a_sentence():
-                picture, alpha = self.picture(points, poses[at], generator)
-                rgba = torch.cat([picture, alpha[None]])
-                if size != SIDE:
-                    rgba = F.interpolate(rgba[None], (size, size), mode="bilinear", antialias=True)[0]
+                if shot.coarse:
+                    image, alpha = self._drawn(points, view, K, (shot.width, shot.height), channels=3)
+                    rgba = torch.cat([image / alpha.clamp(min=1e-6), alpha[None]])
+                else:
+                    rgba = self._whole(points, view, K, shot, generator)
                 yield rgba.clamp(0, 1).cpu().numpy()
 
-    def previews(self, motion: NDArray[np.floating[Any]], start: int = 0, stop: int | None = None,
-                 size: int = 256) -> Iterator[Floats]:
-        """As `frames`, coarsely: the Gaussians' own colours without the upsampler."""
-        stop = len(motion) if stop is None else stop
-        poses = head_poses(motion[:stop, 100:103], self.photo.pose)
-        for at, points in enumerate(head_points(self.head, motion, self.photo.shape, start, stop), start):
-            with torch.inference_mode(), memory_in_a_sentence():
-                image, alpha = self.features(points, poses[at], size, channels=3)
-                yield torch.cat([image / alpha.clamp(min=1e-6), alpha[None]]).clamp(0, 1).cpu().numpy()
+    def splats_at(self, played: Played, frame: int) -> Splats:
+        """A frame's Gaussians where the head is, metres, FLAME's axes; the network's colours before its upsampler."""
+        (_, points, pose), = self._heads(played, [frame])
+        identity = self.identity
+        means = identity.means.cpu().numpy().copy()
+        means[:HEAD] = points
+        rest = (identity.quats, identity.scales, identity.opacities, identity.colors[:, :3])
+        splats = Splats.of(means, *(value.float().cpu().numpy() for value in rest))
+        matrix = np.eye(4)
+        matrix[:3] = self._turned(pose) / np.array([FLAME_SCALE] * 3 + [1.0])
+        return splats.placed(matrix)
 
-    def features(self, points: Floats, pose: Floats, size: int = SIDE,
-                 channels: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
-        """The drawn Gaussians (C,size,size), and what they hide (size,size). Points (5023,3), pose (3,4)."""
+    def _heads(self, played: Played, wanted: Sequence[int]) -> Iterator[tuple[int, Floats, Floats]]:
+        """The wanted frames, each with its points and its pose."""
+        motion = played.joined()
+        poses = head_poses(motion[list(wanted), 100:103], self.photo.pose)
+        points = head_points(self.head, motion, self.photo.shape, wanted, played.rate)
+        yield from zip(wanted, points, poses, strict=True)
+
+    def _turned(self, pose: Floats) -> NDArray[np.float64]:
+        """(3,4): from points that look straight ahead to the head as it is turned, about FLAME's root, metres."""
+        turn = np.diag((-1.0, 1.0, -1.0)) @ pose[:, :3].T.astype(np.float64)
+        neutral = self.head.v_template + self.head.shapedirs @ self.photo.shape
+        root = np.asarray(self.head.J_regressor[0] @ neutral, np.float64)
+        return np.concatenate([turn, (root - turn @ root)[:, None]], 1)
+
+    def _seen(self, camera: tuple[Floats, Floats], pose: Floats) -> tuple[Floats, Floats]:
+        """A camera in the head's space for points five times the size that don't turn."""
+        view = np.eye(4)
+        view[:3] = self._turned(pose)
+        view = np.asarray(camera[0], np.float64) @ view
+        view[:3, 3] *= FLAME_SCALE
+        return view.astype(np.float32), camera[1]
+
+    def _whole(self, points: Floats, view: Floats, K: Floats, shot: Shot,
+               generator: torch.Generator | None) -> torch.Tensor:
+        """A picture (4,H,W) through the upsampler, which knows one size: the square around the shot, then cut."""
+        side = max(shot.width, shot.height)
+        left, top = (side - shot.width) / 2, (side - shot.height) / 2
+        K = K.copy()
+        K[:2, 2] += (left, top)
+        K[:2] *= np.float32(SIDE / side)
+        picture, alpha = self._upsampled(*self._drawn(points, view, K, (SIDE, SIDE)), generator)
+        rgba = torch.cat([picture, alpha[None]])
+        if side != SIDE:
+            rgba = F.interpolate(rgba[None], (side, side), mode="bilinear", antialias=True)[0]
+        return rgba[:, int(top) : int(top) + shot.height, int(left) : int(left) + shot.width]
+
+    def features(self, points: Floats, pose: Floats, size: int = SIDE) -> tuple[torch.Tensor, torch.Tensor]:
+        """The drawn Gaussians (32,size,size), and what they hide (size,size). Points (5023,3), pose (3,4)."""
+        return self._drawn(points, view_matrix(pose), intrinsics(size), (size, size))
+
+    def _drawn(self, points: Floats, view: Floats, K: Floats, size: tuple[int, int],
+               channels: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
         identity = self.identity
         means = identity.means.clone()
         means[:HEAD] = torch.from_numpy(points)
         colors = identity.colors if channels == identity.colors.shape[1] else identity.colors[:, :channels].contiguous()
-        view, K = (torch.from_numpy(value).to(self.device) for value in (view_matrix(pose), intrinsics(size)))
-        return rasterize_with_alpha(means, identity.quats, identity.scales, identity.opacities, colors, view, K,
-                                    (size, size))
+        seen, lens = (torch.from_numpy(value).to(self.device) for value in (view, K))
+        return rasterize_with_alpha(means, identity.quats, identity.scales, identity.opacities, colors, seen, lens,
+                                    size)
 
     def picture(self, points: Floats, pose: Floats,
                 generator: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """The upsampled picture (3,512,512), and what the Gaussians hide (512,512)."""
-        features, alpha = self.features(points, pose)
+        return self._upsampled(*self.features(points, pose), generator)
+
+    def _upsampled(self, features: torch.Tensor, alpha: torch.Tensor,
+                   generator: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
         given = features[None].to(_UPSAMPLER.get(self.precision, torch.float32), memory_format=torch.channels_last)
         return self.network.upsampler.logits(given, generator)[0].float().sigmoid(), alpha

@@ -7,6 +7,7 @@ Colours that change with the direction of view (`f_rest_*`) are left out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import EngineError
 from ..files import replacing
-from .rigged import RiggedSplats
+from .rigged import Floats, RiggedSplats
 
 _TYPES = {"float": "<f4", "float32": "<f4", "double": "<f8", "float64": "<f8", "uchar": "u1", "uint8": "u1",
           "char": "i1", "int8": "i1", "short": "<i2", "int16": "<i2", "ushort": "<u2", "uint16": "<u2",
@@ -112,18 +113,23 @@ def _check_names(names: tuple[str, ...], name: str) -> None:
 
 def write_rigged_ply(path: Path, splats: RiggedSplats, comment: str = "") -> None:
     """Writes splats so that `read_rigged_ply` and GaussianAvatars' viewer read them."""
-    with np.errstate(divide="ignore"):
-        opacity = np.log(np.clip(splats.opacities, 1e-6, 1 - 1e-6) / (1 - np.clip(splats.opacities, 1e-6, 1 - 1e-6)))
-        scales = np.log(np.maximum(splats.scales, 1e-12))
+    write_splats(path, splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
+                 {_BINDING: splats.faces}, comment)
+
+
+def write_splats(path: Path, means: Floats, quats: Floats, scales: Floats, opacities: Floats, colors: Floats,
+                 more: Mapping[str, NDArray[Any]], comment: str = "") -> None:
+    """Writes N Gaussians as a `.ply`, whole or not at all; `more` are further properties (N,) by name."""
+    likely = np.clip(opacities, 1e-6, 1 - 1e-6)
     parts: list[tuple[tuple[str, ...], NDArray[Any]]] = [
-        (_PLACES, splats.means), (("nx", "ny", "nz"), np.zeros_like(splats.means)),
-        (_COLORS, (splats.colors - 0.5) / _FIRST_BAND), (("opacity",), opacity[:, None]), (_SCALES, scales),
-        (_TURNS, splats.quats), ((_BINDING,), splats.faces[:, None]),
+        (_PLACES, means), (("nx", "ny", "nz"), np.zeros_like(means)), (_COLORS, (colors - 0.5) / _FIRST_BAND),
+        (("opacity",), np.log(likely / (1 - likely))[:, None]), (_SCALES, np.log(np.maximum(scales, 1e-12))),
+        (_TURNS, quats), *(((name,), values[:, None]) for name, values in more.items()),
     ]
     names = [name for part, _ in parts for name in part]
     table = np.concatenate([values.astype("<f4") for _, values in parts], 1)
     header = ["ply", "format binary_little_endian 1.0", *([f"comment {comment}"] if comment else []),
-              f"element vertex {len(splats)}", *(f"property float {name}" for name in names), "end_header", ""]
+              f"element vertex {len(means)}", *(f"property float {name}" for name in names), "end_header", ""]
     with replacing(path) as file:
         file.write("\n".join(header).encode("ascii", "replace"))
         file.write(table.tobytes())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,21 +40,42 @@ def read_png(data: bytes) -> tuple[NDArray[np.uint8], dict[str, str]]:
         raise EngineError("This is no 8-bit colour PNG, or it is damaged.", code="bad_file") from None
 
 
-def _read(data: bytes) -> tuple[NDArray[np.uint8], dict[str, str]]:
+def read_png_texts(data: bytes) -> dict[str, str]:
+    """The words in front of a PNG's pixels, whoever made it. Raises EngineError where it is no PNG."""
+    try:
+        return {key: text for name, body in _chunks(data, b"IDAT") if name == b"iTXt" for key, text in [_text(body)]}
+    except (struct.error, ValueError, IndexError):
+        raise EngineError("This is no PNG, or it is damaged.", code="bad_file") from None
+
+
+def _chunks(data: bytes, last: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of the chunks before the first that is called `last`."""
     if not data.startswith(SIGNATURE):
         raise ValueError
-    at, packed, texts, header = len(SIGNATURE), b"", {}, None
+    at = len(SIGNATURE)
     while at < len(data):
         length, name = struct.unpack(">I4s", data[at : at + 8])
-        body = data[at + 8 : at + 8 + length]
+        if name == last:
+            return
+        yield name, data[at + 8 : at + 8 + length]
         at += 12 + length
+
+
+def _text(body: bytes) -> tuple[str, str]:
+    key, _, rest = body.partition(b"\0")
+    return key.decode("latin-1"), rest[2:].split(b"\0", 2)[2].decode()
+
+
+def _read(data: bytes) -> tuple[NDArray[np.uint8], dict[str, str]]:
+    packed, texts, header = b"", {}, None
+    for name, body in _chunks(data, b""):
         if name == b"IHDR":
             header = struct.unpack(">IIBBBBB", body)
         elif name == b"IDAT":
             packed += body
         elif name == b"iTXt":
-            key, _, rest = body.partition(b"\0")
-            texts[key.decode("latin-1")] = rest[2:].split(b"\0", 2)[2].decode()
+            key, text = _text(body)
+            texts[key] = text
     if header is None or header[2] != 8 or header[6] != 0 or not 0 < header[0] <= _LARGEST >= header[1] > 0:
         raise ValueError
     width, height, channels = header[0], header[1], _KINDS[header[3]]

@@ -64,7 +64,7 @@ def _project(means: Floats, quats: Floats, scales: Floats, opacities: Floats, co
     pixel = focal * view[:, :2] / (depth + 1e-7) + centre - 0.5
     limit = 1.3 * np.array(size) / (2 * focal)
     slope = np.clip(view[:, :2] / depth, -limit, limit)
-    axes = viewmat[:3, :3] @ (_rotations(quats[order].astype(np.float64)) * scales[order, None].astype(np.float64))
+    axes = viewmat[:3, :3] @ (rotations(quats[order].astype(np.float64)) * scales[order, None].astype(np.float64))
     half = focal[:, None] / depth[:, None] * (axes[:, :2] - slope[:, :, None] * axes[:, 2:])
     xx, yy = np.einsum("nai,nai->an", half, half) + 0.3
     xy = np.einsum("ni,ni->n", half[:, 0], half[:, 1])
@@ -81,7 +81,7 @@ def _project(means: Floats, quats: Floats, scales: Floats, opacities: Floats, co
                   np.concatenate([first[seen], behind[seen]], 1).astype(np.int64))
 
 
-def _rotations(quats: Doubles) -> Doubles:
+def rotations(quats: Doubles) -> Doubles:
     w, x, y, z = quats.T
     return np.stack([
         1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),

@@ -7,9 +7,10 @@ GAGAvatar folder, as it is or followed by a photo's name, which needs torch.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,66 +24,37 @@ from ..device import check_choice, check_precision, check_torch, choose_device, 
 from ..errors import EngineError
 from ..files import MotionFile, replacing
 from ..flame.file import read_flame
-from ..flame.model import FlameModel
-from ..flame.skinning import motion_vertices
 from .grown import grow_from_file
+from .guard import Known, known_flame, known_of_head
+from .pixels import PNG, file_bytes, marked, pixels_for
 from .ply import read_rigged_ply
-from .png import png_bytes
-from .rasterize import rasterize_with_alpha
-from .rigged import RiggedSplats, camera
+from .rigged_avatar import RiggedAvatar
+from .shot import Played, Shot
+from .splats import Splats
 
 Floats = NDArray[np.float32]
 
 NETWORK_FILE, PHOTOS_FILE, HEAD_FILE = "GAGAvatar.pt", "tracked.pt", "FLAME_with_eye.pt"
-LARGEST = 4096
-_CENTRE = (0.0, -0.03, 0.0)     # between a head's crown and its neck, metres
-_FRAMES_AT_ONCE = 64
 
 
 class Playable(Protocol):
-    """What can be rendered: pictures (4,size,size), straight alpha, 0 to 1, of a motion's frames."""
+    """What can be rendered: pictures (4,H,W), straight alpha, sRGB, 0 to 1, of a motion's frames."""
 
-    def frames(self, motion: Floats, start: int = 0, stop: int | None = None, size: int = 512) -> Iterator[Floats]:
-        """From `start` to before `stop`."""
+    def pictures(self, played: Played, shot: Shot, wanted: Sequence[int]) -> Iterator[Floats]:
+        """One of each wanted frame, these ascending."""
 
-    def previews(self, motion: Floats, start: int = 0, stop: int | None = None, size: int = 256) -> Iterator[Floats]:
-        """The same, coarsely and fast."""
+    def splats_at(self, played: Played, frame: int) -> Splats:
+        """A frame's Gaussians where the head is, metres, FLAME's axes."""
 
 
 @dataclass(frozen=True)
 class LoadedAvatar:
-    """An avatar with where it comes from."""
+    """An avatar with where it comes from and what it knows."""
 
     name: str
     sha256: str
     player: Playable
-
-
-class RiggedAvatar:
-    """Splats on a head, seen from its front. numpy, and whatever draws."""
-
-    def __init__(self, head: FlameModel, splats: RiggedSplats) -> None:
-        self.head, self.splats = head, splats
-
-    def frames(self, motion: Floats, start: int = 0, stop: int | None = None, size: int = 512) -> Iterator[Floats]:
-        """Pictures (4,size,size): red, green, blue (sRGB), straight alpha, 0 to 1."""
-        stop = len(motion) if stop is None else stop
-        view, K = camera(size, _CENTRE)
-        for first in range(start, stop, _FRAMES_AT_ONCE):
-            for vertices in motion_vertices(self.head, motion[first : min(first + _FRAMES_AT_ONCE, stop)]):
-                means, quats, scales = self.splats.posed(vertices, self.head.faces)
-                image, alpha = rasterize_with_alpha(means, quats, scales, self.splats.opacities, self.splats.colors,
-                                                    view, K, (size, size))
-                yield straight(image, alpha)
-
-    def previews(self, motion: Floats, start: int = 0, stop: int | None = None, size: int = 256) -> Iterator[Floats]:
-        """The same: there is nothing to leave out but pixels."""
-        return self.frames(motion, start, stop, size)
-
-
-def straight(image: Floats, alpha: Floats) -> Floats:
-    """A picture (3,H,W) over black and what is hidden (H,W) -> (4,H,W) with colours as they are without the black."""
-    return np.concatenate([image / np.maximum(alpha, 1e-6), alpha[None]]).clip(0, 1)
+    known: Known
 
 
 def load_avatar(avatar: str, head: Path | None = None, device: str = "auto", precision: str = "fp32") -> LoadedAvatar:
@@ -90,20 +62,18 @@ def load_avatar(avatar: str, head: Path | None = None, device: str = "auto", pre
     check_choice(device, precision)
     if avatar == "default":
         model, splats = grow_from_file(head or DEFAULT_HEAD)
-        return LoadedAvatar("default", model.sha256, RiggedAvatar(model, splats))
+        return LoadedAvatar("default", model.sha256, RiggedAvatar(model, splats), known_of_head(model.expression_names))
     path = Path(avatar).expanduser()
     if path.suffix.lower() == ".ply":
         model = read_flame(head or DEFAULT_HEAD)
-        return LoadedAvatar(path.name, _sha256(path) if path.is_file() else "",
-                            RiggedAvatar(model, read_rigged_ply(path, len(model.faces))))
+        splats = read_rigged_ply(path, len(model.faces))
+        return LoadedAvatar(path.name, _sha256(path), RiggedAvatar(model, splats),
+                            known_of_head(model.expression_names))
     return _load_published(path, head, device, precision)
 
 
 def _load_published(path: Path, head: Path | None, device: str, precision: str) -> LoadedAvatar:
-    """`FOLDER` or `FOLDER/PHOTO`: a photo's name is no file, it is looked up in `tracked.pt`."""
-    folder, photo_name = (path, "") if path.is_dir() else (path.parent, path.name)
-    if not (folder / NETWORK_FILE).is_file():
-        raise EngineError(f"There is no avatar “{path}”.", f"Name a .ply, a folder with {NETWORK_FILE}, or default.")
+    folder, photo_name = _published(path)
     check_torch(NETWORK_FILE)
     from .avatar import Avatar
     from .weights import load_avatar_network, photo_of, read_photos
@@ -113,15 +83,27 @@ def _load_published(path: Path, head: Path | None, device: str, precision: str) 
     set_threads()
     entries = read_photos(folder / PHOTOS_FILE)
     photo = photo_of(entries, photo_name or next(iter(entries)), PHOTOS_FILE)
+    model = read_flame(_head_beside(folder, head))
+    with memory_in_a_sentence():
+        network = load_avatar_network(folder / NETWORK_FILE, chosen)
+        player = Avatar(network, photo, model, precision)
+    return LoadedAvatar(f"GAGAvatar {photo.name}", _sha256(folder / NETWORK_FILE), player, known_flame())
+
+
+def _published(path: Path) -> tuple[Path, str]:
+    """`FOLDER` or `FOLDER/PHOTO`: a photo's name is no file, it is looked up in `tracked.pt`."""
+    folder, photo_name = (path, "") if path.is_dir() else (path.parent, path.name)
+    if not (folder / NETWORK_FILE).is_file():
+        raise EngineError(f"There is no avatar “{path}”.", f"Name a .ply, a folder with {NETWORK_FILE}, or default.")
+    return folder, photo_name
+
+
+def _head_beside(folder: Path, head: Path | None) -> Path:
     found = [place / HEAD_FILE for place in (folder, folder.parent) if (place / HEAD_FILE).is_file()]
     if head is None and not found:
         raise EngineError(f"There is no {HEAD_FILE} in “{folder}” or beside it.",
                           "Put it there, or name a FLAME file with --head.")
-    model = read_flame(head or found[0])
-    with memory_in_a_sentence():
-        network = load_avatar_network(folder / NETWORK_FILE, chosen)
-        player = Avatar(network, photo, model, precision)
-    return LoadedAvatar(f"GAGAvatar {photo.name}", _sha256(folder / NETWORK_FILE), player)
+    return head or found[0]
 
 
 def _sha256(path: Path) -> str:
@@ -143,34 +125,29 @@ def parse_range(text: str | None, count: int) -> tuple[int, int]:
 
 
 def render_frames(motion: MotionFile, avatar: LoadedAvatar, folder: Path, size: int, start: int, stop: int,
-                  preview: bool = False, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
-    """Writes frames `start` to before `stop` as `00000.png` and so on; returns their files.
+                  preview: bool = False, progress: Callable[[int, int], None] = lambda done, total: None,
+                  form: str = PNG, mark: bool = False) -> list[Path]:
+    """Writes frames `start` to before `stop` as `00000.png` (or `.exr`) and so on; returns their files.
 
     Every file is whole or not there: what was written stays when a later one fails. An older file of the same name
     is replaced, others are left alone.
     """
-    check_size(size)
+    shot = Shot(size, size, preview)
     _make_folder(folder)
-    play = avatar.player.previews if preview else avatar.player.frames
     written: list[Path] = []
-    for frame, picture in enumerate(play(motion.motion, start, stop, size), start):
-        path = folder / f"{frame:05d}.png"
-        pixels = np.ascontiguousarray((picture.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8))
+    pictures = avatar.player.pictures(Played(motion.motion, rate=motion.fps), shot, range(start, stop))
+    for frame, picture in enumerate(pictures, start):
+        path = folder / f"{frame:05d}.{form}"
+        pixels = pixels_for(form, marked(picture) if mark else picture)
         try:
             with replacing(path) as file:
-                file.write(png_bytes(pixels, provenance(motion, avatar, frame)))
+                file.write(file_bytes(pixels, provenance(motion, avatar, frame)))
         except EngineError as error:
             raise EngineError(f"{error.message} The {len(written)} frames before it are finished.",
                               f"{error.remedy} Go on with --frames {frame}:{stop}.", code=error.code) from None
         written.append(path)
         progress(len(written), stop - start)
     return written
-
-
-def check_size(size: int) -> None:
-    """Raises EngineError for pixels along a side that can't be had."""
-    if not 16 <= size <= LARGEST:
-        raise EngineError(f"Frames of {size} pixels can't be made.", f"Choose a size from 16 to {LARGEST}.")
 
 
 def _make_folder(folder: Path) -> None:
@@ -187,13 +164,44 @@ def _make_folder(folder: Path) -> None:
 
 def provenance(motion: MotionFile, avatar: LoadedAvatar, frame: int) -> dict[str, str]:
     """What a frame's file says of itself."""
-    details: dict[str, Any] = {
-        "synthetic": True, "avatar": avatar.name, "avatar_sha256": avatar.sha256, "motion_model": motion.model,
-        "motion_version": motion.version, "version": __version__, "frame": frame, "fps": motion.fps,
-    }
+    return said_of(avatar.name, avatar.sha256, {"motion_model": motion.model, "motion_version": motion.version,
+                                                "frame": frame, "fps": motion.fps})
+
+
+def said_of(name: str, sha256: str, more: Mapping[str, Any]) -> dict[str, str]:
+    """What a picture of an avatar says of itself, with further facts; keys are PNG's own."""
+    details = {"synthetic": True, "avatar": name, "avatar_sha256": sha256, "version": __version__, **more}
     return {
         "Software": f"ARTalk for Blender {__version__}",
         "Source": "synthetic",
-        "Description": f"Synthetic: computed from speech and the avatar “{avatar.name}”, no recording of a person.",
+        "Description": f"Synthetic: computed from speech and the avatar “{name}”, no recording of a person.",
         "Comment": json.dumps(details),
     }
+
+
+def fingerprint(avatar: str, head: Path | None = None) -> str:
+    """sha256 of all that an avatar's pictures come from, without loading it; remembered while the files stay the same.
+
+    Raises EngineError where they are not there.
+    """
+    parts = [__version__]
+    path = Path(avatar).expanduser()
+    if avatar == "default" or path.suffix.lower() == ".ply":
+        files = [head or DEFAULT_HEAD] + ([] if avatar == "default" else [path])
+        if avatar == "default" and files[0].with_suffix(".png").is_file():
+            files.append(files[0].with_suffix(".png"))
+    else:
+        folder, photo = _published(path)
+        files = [folder / NETWORK_FILE, folder / PHOTOS_FILE, _head_beside(folder, head)]
+        parts.append(photo)
+    for file in files:
+        if not file.is_file():
+            raise EngineError(f"There is no avatar file “{file}”.", "Check the path.")
+        status = file.stat()
+        parts.append(_remembered_sha256(file, status.st_mtime_ns, status.st_size))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=32)
+def _remembered_sha256(path: Path, changed: int, size: int) -> str:
+    return _sha256(path)

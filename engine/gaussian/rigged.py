@@ -43,6 +43,15 @@ class RiggedSplats:
         means = np.einsum("nij,nj->ni", frame, self.means) * size[:, None] + middle[self.faces]
         return means, quaternion_product(turn, self.quats), self.scales * size[:, None]
 
+    def thinned(self, count: int) -> RiggedSplats:
+        """About `count` of them, taken evenly, each larger by as much as there are fewer: a coarse likeness."""
+        if len(self) <= count:
+            return self
+        kept = np.linspace(0, len(self) - 1, count).astype(np.int64)
+        larger = np.float32(np.sqrt(len(self) / count))
+        return RiggedSplats(self.faces[kept], self.means[kept], self.quats[kept], self.scales[kept] * larger,
+                            self.opacities[kept], self.colors[kept])
+
 
 def triangle_frames(vertices: Floats, triangles: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
     """Middle (F,3), frame (F,3,3; its axes are the columns) and size (F,) of every triangle."""
