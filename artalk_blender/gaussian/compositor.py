@@ -119,7 +119,7 @@ def inverse_space(view: str) -> str:
 def _fill(group: Any, scene: Any, frames: FrameFolder) -> None:
     """Makes the group's inside anew; its sockets, and so what the artist set or connected there, stay."""
     view = scene.view_settings.view_transform
-    group[OURS] = {"folder": _beside_file(frames.folder), "view": view}
+    group[OURS] = {"folder": beside_file(frames.folder), "view": view}
     _ensure_sockets(group)
     group.nodes.clear()
     new, link = group.nodes.new, group.links.new
@@ -205,7 +205,7 @@ def _ensure_sockets(group: Any) -> None:
 
 def _image_of(frames: FrameFolder) -> Any:
     """Our image data-block, showing these frames."""
-    path = _beside_file(frames.path(frames.first))
+    path = beside_file(frames.path(frames.first))
     image = _our_image()
     if image is None:
         image = bpy.data.images.load(bpy.path.abspath(path))
@@ -224,7 +224,7 @@ def _our_image() -> Any:
     return next((image for image in bpy.data.images if OURS in image and image.library is None), None)
 
 
-def _beside_file(path: Path) -> str:
+def beside_file(path: Path) -> str:
     """A path as Blender keeps it: from the .blend on where that is saved and on the same drive."""
     if not bpy.data.filepath:
         return str(path)
