@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import bpy
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from artalk_blender.engine.gaussian.exr import exr_bytes
 from artalk_blender.engine.gaussian.pixels import in_light
-from artalk_blender.engine.gaussian.png import read_png
+from artalk_blender.engine.gaussian.png import png_bytes, read_png
 from frame_folders import flat, skin_tones, write_frames
 
 from artalk_blender import compat
@@ -30,6 +31,7 @@ from artalk_blender.runner import Runner, Stopped, finish
 from artalk_blender.worker.job import Job
 
 SIZE = 64
+ABOUT = {"Description": "Synthetic: a test & more.", "Comment": '{"avatar": "default", "frame": 1}'}
 TONES = skin_tones(SIZE)
 
 
@@ -101,15 +103,17 @@ def test_a_movie_with_the_speech(stage: bpy.types.Scene, speech: Path, tmp_path:
     settings = stage.render.image_settings.file_format, stage.render.filepath, stage.frame_end, len(bpy.data.scenes)
     colors = [(200, 90, 60), (60, 90, 200)]
     numbers = {number: flat(colors[number % 2], 96) for number in range(1, 38)}
-    frames = read_folder(write_frames(tmp_path / "frames", numbers))
+    frames = read_folder(write_frames(tmp_path / "frames", numbers, ".png"))
+    frames.path(1).write_bytes(png_bytes(numbers[1], ABOUT))
     job, path = Job(), tmp_path / "talk.mp4"
-    said = finish(make_movie(job, bpy.context, frames, path, (0.1, 0.1, 0.1), "Synthetic: a test & more."))
+    said = finish(make_movie(job, bpy.context, frames, path, (0.1, 0.1, 0.1)))
     assert said == "“talk.mp4” holds frames 1 to 37."
     assert settings == (stage.render.image_settings.file_format, stage.render.filepath, stage.frame_end,
                         len(bpy.data.scenes))
     with av.open(str(path)) as film:
-        assert film.metadata["description"] == "Synthetic: a test & more." and '"synthetic": true' in film.metadata[
-            "comment"]
+        assert film.metadata["description"] == ABOUT["Description"]
+        comment = json.loads(film.metadata["comment"])
+        assert comment == {"avatar": "default", "synthetic": True, "first_frame": 1, "last_frame": 37}
         video, audio = film.streams.video[0], film.streams.audio[0]
         assert (video.width, video.height, float(video.average_rate)) == (96, 96, 25.0)
         pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(video)]
@@ -129,7 +133,7 @@ def test_a_movie_that_is_stopped_or_fails_leaves_nothing(stage: bpy.types.Scene,
     frames = read_folder(write_frames(tmp_path / "frames", {1: flat((9, 9, 9)), 2: flat((9, 9, 9))}))
     path = tmp_path / "talk.mp4"
     path.write_bytes(b"what was there")
-    runner = Runner(make_movie(Job(), bpy.context, frames, path, (0, 0, 0), ""))
+    runner = Runner(make_movie(Job(), bpy.context, frames, path, (0, 0, 0)))
     runner.advance(0.05)
     runner.stop()
     with pytest.raises(Stopped):
@@ -137,7 +141,7 @@ def test_a_movie_that_is_stopped_or_fails_leaves_nothing(stage: bpy.types.Scene,
     frames.path(1).write_bytes(frames.path(1).read_bytes()[:500])
     assert path.read_bytes() == b"what was there" and len(list(tmp_path.iterdir())) == 2
     with pytest.raises(EngineError, match="no folder"):
-        finish(make_movie(Job(), bpy.context, frames, tmp_path / "none" / "talk.mp4", (0, 0, 0), ""))
+        finish(make_movie(Job(), bpy.context, frames, tmp_path / "none" / "talk.mp4", (0, 0, 0)))
     (tmp_path / "x.mp4").write_bytes(b"no film")
     with pytest.raises(ArtalkError, match="no whole MP4"):
         add_words(tmp_path / "x.mp4", "", "")

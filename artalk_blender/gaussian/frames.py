@@ -73,8 +73,9 @@ class FrameFolder:
         return f"{which} missing in “{self.folder.name}”: Render Avatar makes what is missing."
 
 
-def read_folder(folder: Path) -> FrameFolder:
-    """The frames of a folder: EXR where there are both kinds and no fewer. Raises ArtalkError where there are none."""
+def read_folder(folder: Path, preferred: str = ".exr") -> FrameFolder:
+    """The frames of a folder: where there are both kinds, the preferred ones. Raises ArtalkError where there are none.
+    """
     try:
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     except OSError as error:
@@ -84,7 +85,7 @@ def read_folder(folder: Path) -> FrameFolder:
         match = _NAME.fullmatch(name)
         if match and f"{int(match[1]):05d}" == match[1]:
             found[match[2]].append(int(match[1]))
-    suffix = max(SUFFIXES, key=lambda one: len(found[one]))
+    suffix = max(SUFFIXES, key=lambda one: (bool(found[one]), one == preferred))
     if not found[suffix]:
         where = "no rendered frames in" if folder.is_dir() else "no folder"
         raise ArtalkError(f"There is {where} “{folder}”.", "Render the avatar, or find the folder if it was moved.")

@@ -17,7 +17,9 @@ from .. import compat
 from ..audio.beside import blender_command
 from ..audio.strip import scene_rate
 from ..engine.files import check_writable
-from ..errors import ArtalkError
+from ..engine.gaussian.exr import read_exr_texts
+from ..engine.gaussian.png import read_png_texts
+from ..errors import ArtalkError, EngineError
 from ..runner import Work
 from ..worker.job import Job
 from ..worker.launch import clean_environment
@@ -26,6 +28,7 @@ from .mp4_words import add_words
 from .sequencer import sound_file_of
 
 _SCRIPT = Path(__file__).with_name("film.py")
+_BEGINNING = 1 << 16  # bytes of a frame in which its words stand
 _NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
@@ -44,9 +47,9 @@ class Plan:
     error: str
 
 
-def make_movie(job: Job, context: Any, frames: FrameFolder, path: Path, background: tuple[float, float, float],
-               about: str) -> Work[str]:
-    """Writes the film, whole or not at all; returns in a sentence what was made. `about` goes into its metadata.
+def make_movie(job: Job, context: Any, frames: FrameFolder, path: Path,
+               background: tuple[float, float, float]) -> Work[str]:
+    """Writes the film, whole or not at all; returns in a sentence what was made. Its metadata say what the frames' do.
 
     Raises ArtalkError for what can't be done; being stopped leaves nothing behind.
     """
@@ -64,11 +67,24 @@ def make_movie(job: Job, context: Any, frames: FrameFolder, path: Path, backgrou
         del scene, sequencer
         (folder / "plan.json").write_text(json.dumps(asdict(plan)), encoding="utf-8")
         yield from _encoded(job, plan, folder / "plan.json", len(numbers))
-        details = {"synthetic": True, "frames": frames.folder.name, "first_frame": frames.first, "about": about}
-        add_words(part, about, json.dumps(details, ensure_ascii=False))
+        add_words(part, *_words(frames))
         os.replace(part, path)
     silent = "" if sound is not None else " There is no sound in these frames."
     return f"“{path.name}” holds frames {frames.first} to {frames.last}.{silent}"
+
+
+def _words(frames: FrameFolder) -> tuple[str, str]:
+    """Description and comment for the film, from those of its first frame."""
+    said: dict[str, str] = {}
+    with suppress(OSError, EngineError), frames.path(frames.first).open("rb") as file:
+        said = (read_exr_texts if frames.suffix == ".exr" else read_png_texts)(file.read(_BEGINNING))
+    description = said.get("Description") or "Synthetic: computed from speech and an avatar, no recording of a person."
+    details: dict[str, Any] = {}
+    with suppress(ValueError):
+        details = json.loads(said.get("Comment", "{}"))
+    kept = {name: value for name, value in details.items() if name not in ("frame", "digest", "outside")}
+    numbers = {"first_frame": frames.first, "last_frame": frames.last}
+    return description, json.dumps({**kept, "synthetic": True, **numbers}, ensure_ascii=False)
 
 
 def _encoded(job: Job, plan: Plan, file: Path, total: int) -> Work[None]:

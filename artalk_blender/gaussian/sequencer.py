@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-import numpy as np
 
 from .. import compat
 from ..audio.strip import scene_rate
@@ -25,6 +24,7 @@ from ..engine.gaussian.png import png_bytes
 from ..errors import ArtalkError
 from ..runner import Work
 from .compositor import beside_file, inverse_space
+from .frame_reader import to_display
 from .frames import FrameFolder
 
 STRIP_NAME = "ARTalk Avatar"
@@ -64,14 +64,6 @@ def _copy(source: Path, target: Path) -> None:
     pixels, texts = read_exr(data)
     with replacing(target) as file:
         file.write(png_bytes(to_display(pixels), {key: text for key, text in texts.items() if key != "type"}))
-
-
-def to_display(pixels: np.ndarray) -> np.ndarray:
-    """(H,W,4) half floats, scene-linear times alpha -> (H,W,4) uint8, sRGB with straight alpha."""
-    values = pixels.astype(np.float32)
-    color = np.clip(values[..., :3] / np.maximum(values[..., 3:], 1e-6), 0, 1)
-    color = np.where(color <= 0.0031308, color * 12.92, 1.055 * color ** (1 / 2.4) - 0.055)
-    return (np.concatenate([color, values[..., 3:].clip(0, 1)], 2) * 255 + 0.5).astype(np.uint8)
 
 
 @dataclass(frozen=True)
