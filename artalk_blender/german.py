@@ -14,6 +14,7 @@ TEXTS = {
     "Tune": "Abstimmen",
     "Retarget": "Übertragen",
     "Mapping Table": "Zuordnung",
+    "Avatar": "Avatar",
     "Lip-Sync Check": "Lippenprüfung",
     "Help": "Hilfe",
     # buttons
@@ -68,6 +69,9 @@ TEXTS = {
     "Load": "Laden",
     "Export Face Animation": "Gesichtsanimation exportieren",
     "Import Live Link Face": "Live Link Face importieren",
+    "Render Avatar": "Avatar rendern",
+    "Export Splats": "Splats exportieren",
+    "Free Memory": "Speicher freigeben",
     # settings
     "Smooth": "Glätten",
     "More Smoothing": "Mehr glätten",
@@ -106,6 +110,15 @@ TEXTS = {
     "Least": "Mindestens",
     "Most": "Höchstens",
     "Mute": "Stumm",
+    "Splats": "Splats",
+    "Folder": "Ordner",
+    "Photo": "Foto",
+    "Camera": "Kamera",
+    "Size": "Größe",
+    "Range": "Bereich",
+    "Format": "Format",
+    "Visible Mark": "Sichtbares Zeichen",
+    "Free Memory for Renders": "Speicher vor Renderings freigeben",
     # what the panels say
     "Add a head, or select one": "Fügen Sie einen Kopf hinzu oder wählen Sie einen aus",
     "Select a head, or add one with Add > ARTalk Head":
@@ -152,6 +165,18 @@ TEXTS = {
     "The lips fit the sound.": "Die Lippen passen zum Ton.",
     "The lips are {} ms late.": "Die Lippen kommen {} ms zu spät.",
     "The lips are {} ms early.": "Die Lippen kommen {} ms zu früh.",
+    "Reading the head: {} %": "Der Kopf wird gelesen: {} %",
+    "Reading the camera: {} %": "Die Kamera wird gelesen: {} %",
+    "Getting the avatar ready": "Der Avatar wird vorbereitet",
+    "Rendering: {} of {}": "Bilder entstehen: {} von {}",
+    "Rendered {} of {} frames; they lie in “{}”.": "{} von {} Bildern gerendert; sie liegen in „{}“.",
+    "All {} frames were there already, in “{}”.": "Alle {} Bilder waren schon da, in „{}“.",
+    "The file isn't saved: the frames lie in a temporary folder until Blender ends.":
+        "Die Datei ist nicht gesichert: Die Bilder liegen in einem vorläufigen Ordner, bis Blender endet.",
+    "Stopped; the finished frames stay, and Render Avatar goes on from there.":
+        "Angehalten; die fertigen Bilder bleiben, und Avatar rendern macht dort weiter.",
+    "Outside of what the avatar knows, and softened: frames {}.":
+        "Außerhalb dessen, was der Avatar kennt, und gemildert: Bilder {}.",
     # what went wrong, and what to do
     "The strip “{}” is gone.": "Der Streifen „{}“ ist nicht mehr da.",
     "Add it again and generate once more.": "Fügen Sie ihn wieder hinzu und erzeugen Sie noch einmal.",

@@ -30,7 +30,7 @@ GENERATE = "generate"
 # {avatar: "default" | a .ply | a published folder [/photo], head: a FLAME file, device, precision: all may be left out,
 #  size: side or [width, height], 512; fps of the frames, 25; frames: [ascending indices], left out: all of them;
 #  mode: "full" | "preview" | "splats"; dtype: "uint8" | "float16"; mark: draws “synthetic” into the picture;
-#  guard, true: bring the motion within what the avatar knows; first_frame: how people call index 0;
+#  guard, true: bring the motion within what the avatar knows; first_frame: how people call index 0, to be told where;
 #  paths: [of the .ply to write for every frame, with mode "splats"]}
 # payload motion (T,106) f32 [neck (T,3)] [eyes (T,6)] [shape (300,) identity, for avatars without one]
 # [view (4,4) or (T,4,4) with K (3,3) or (T,3,3): a camera in the head's space; left out: the avatar's own]

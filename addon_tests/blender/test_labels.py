@@ -10,6 +10,7 @@ import pytest
 from texts import is_said
 
 from artalk_blender import german, language
+from artalk_blender.gaussian.properties import ArtalkAvatarSettings
 from artalk_blender.head.settings import ArtalkHeadSettings
 from artalk_blender.preferences import ArtalkPreferences
 from artalk_blender.properties import ArtalkSceneSettings
@@ -45,11 +46,12 @@ def test_every_undoable_operator_is_known_by_its_label(extension):
     undoable = {name for name in operators() if "UNDO" in getattr(bpy.types, f"ARTALK_OT_{name}").bl_options}
     not_undoable = set(operators()) - undoable
     assert not_undoable == {"check_head", "check_sound", "copy_report", "export_face", "export_motion",
-                            "retarget_save_preset", "stop_job"}  # they change nothing
+                            "export_splats", "free_memory", "render_avatar", "retarget_save_preset",
+                            "stop_job"}  # they change nothing
 
 
 def test_every_property_has_a_tooltip(extension):
-    settings = (ArtalkSceneSettings, ArtalkHeadSettings, ArtalkRetargetSettings)
+    settings = (ArtalkSceneSettings, ArtalkHeadSettings, ArtalkRetargetSettings, ArtalkAvatarSettings)
     kinds = [*operators().values(), *(cls.bl_rna for cls in settings)]
     missing = [where for kind in kinds for where, name, description in texts(kind)
                if len(description) < 10 or not name]
@@ -72,7 +74,8 @@ def test_every_translation_is_of_a_text_that_there_is():
 def test_german_has_every_label_of_the_panels(extension):
     wanted = {label for _, label, _, _ in panels._PANELS} - {"ARTalk"}
     wanted |= {kind.name for kind in operators().values()}
-    wanted |= {name for cls in (ArtalkSceneSettings, ArtalkRetargetSettings) for _, name, _ in texts(cls.bl_rna)}
+    wanted |= {name for cls in (ArtalkSceneSettings, ArtalkRetargetSettings, ArtalkAvatarSettings)
+               for _, name, _ in texts(cls.bl_rna)}
     assert wanted <= set(german.TEXTS)
 
 

@@ -86,7 +86,8 @@ class FrameCache:
                               "Save the .blend where you may write.", "bad_output") from None
         for frame in frames:
             path = self.path(frame)
-            if path.exists() and self.entry(frame) is None:
+            # an empty one is what a power failure leaves of ours
+            if path.exists() and self.entry(frame) is None and path.stat().st_size:
                 raise ArtalkError(f"“{path.name}” in “{self.folder}” is none of our frames.",
                                   "Move it away; it is left as it is.", "bad_output")
 

@@ -19,7 +19,7 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
-from ..engine.gaussian.render import fingerprint
+from ..engine.gaussian.render import identify
 from ..engine.gaussian.shot import SMALLEST, Played, Shot
 from ..errors import EngineError
 from ..head.handle import find_head
@@ -201,7 +201,7 @@ class Preview:
 
 def _named(avatar: Avatar) -> Work[str]:
     """What tells this avatar's files from any others, found in a thread: they may be large."""
-    return (yield partial(fingerprint, avatar.path, avatar.head_path))
+    return (yield partial(identify, avatar.path, avatar.head_path))[1]
 
 
 _preview: Preview | None = None

@@ -66,6 +66,17 @@ def close_client() -> None:
         _client = None
 
 
+def holds_memory() -> bool:
+    """Whether the engine runs, and so may hold a model or an avatar."""
+    return _client is not None and _client.pid is not None
+
+
+def give_memory_back() -> None:
+    """Has the engine forget its model and avatar, after what it is doing now; the next request loads them again."""
+    if _client is not None:
+        _client.give_memory_back()
+
+
 def wait_for(client: WorkerClient, request: Request, progress: Callable[[int, int], None] | None = None) -> Request:
     """Blocks until the request has ended; raises its error where it failed."""
     shown = -1
@@ -83,6 +94,7 @@ class Job:
     """What long work says while it runs, and how it waits for the worker."""
 
     text, fraction = "", 0.0
+    alone = False  # lets nothing else through meanwhile: no undo, no save, no click
 
     def say(self, text: str, kind: str = "INFO") -> None:
         """A sentence that stays, for people."""
@@ -125,7 +137,6 @@ class ModalJob(Job):
     """
 
     stopped = "Stopped; the scene is as it was."
-    alone = False  # lets nothing else through meanwhile: no undo, no save, no click
 
     _runner: Runner | None = None
     _timer: Any = None

@@ -179,27 +179,28 @@ def said_of(name: str, sha256: str, more: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def fingerprint(avatar: str, head: Path | None = None) -> str:
-    """sha256 of all that an avatar's pictures come from, without loading it; remembered while the files stay the same.
+def identify(avatar: str, head: Path | None = None) -> tuple[str, str]:
+    """(its main file's sha256 as in LoadedAvatar, one of all that its pictures come from), without loading it.
 
-    Raises EngineError where they are not there.
+    Remembered while the files stay the same. Raises EngineError where they are not there.
     """
     parts = [__version__]
     path = Path(avatar).expanduser()
     if avatar == "default" or path.suffix.lower() == ".ply":
-        files = [head or DEFAULT_HEAD] + ([] if avatar == "default" else [path])
+        files = [head or DEFAULT_HEAD] if avatar == "default" else [path, head or DEFAULT_HEAD]
         if avatar == "default" and files[0].with_suffix(".png").is_file():
             files.append(files[0].with_suffix(".png"))
     else:
         folder, photo = _published(path)
         files = [folder / NETWORK_FILE, folder / PHOTOS_FILE, _head_beside(folder, head)]
         parts.append(photo)
+    found = []
     for file in files:
         if not file.is_file():
             raise EngineError(f"There is no avatar file “{file}”.", "Check the path.")
         status = file.stat()
-        parts.append(_remembered_sha256(file, status.st_mtime_ns, status.st_size))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        found.append(_remembered_sha256(file, status.st_mtime_ns, status.st_size))
+    return found[0], hashlib.sha256("\n".join(parts + found).encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=32)

@@ -67,7 +67,7 @@ class AvatarDesk:
             about |= {"index": frame, "outside": frame in outside}
             send(Message(protocol.FRAME, request.id, about, arrays))
             send(Message(protocol.PROGRESS, request.id, {"done": done, "total": len(wanted)}))
-        if outside:
+        if outside and "first_frame" in fields:
             first = int(_number(fields, "first_frame", 0))
             text = sentence(first + frame for frame in sorted(outside))
             send(Message(protocol.LOG, request.id, {"level": "warning", "text": text}))
