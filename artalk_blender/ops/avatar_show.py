@@ -146,7 +146,7 @@ class ARTALK_OT_avatar_movie(Reasoned, ModalJob, bpy.types.Operator, ExportHelpe
     """Make an MP4 of the avatar's frames with the sound of the scene; your render settings stay as they are"""
 
     bl_idname = "artalk.avatar_movie"
-    bl_label = "Movie with Sound"
+    bl_label = "Make Avatar Movie"
     bl_options = {"REGISTER"}
 
     reason = staticmethod(frames_reason)

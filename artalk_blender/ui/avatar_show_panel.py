@@ -24,6 +24,6 @@ def draw_avatar_show(layout: Any, context: Any) -> None:
     row.operator(avatar_show.ARTALK_OT_add_avatar_to_sequencer.bl_idname, icon="SEQUENCE")
     if our_strip(compat.sequencer_scene(context)) is not None:
         row.operator(avatar_show.ARTALK_OT_remove_avatar_from_sequencer.bl_idname, text="", icon="X")
-    layout.operator(avatar_show.ARTALK_OT_avatar_movie.bl_idname, icon="FILE_MOVIE")
+    layout.operator(avatar_show.ARTALK_OT_avatar_movie.bl_idname, text="Movie with Sound", icon="FILE_MOVIE")
     for text in concerns(context.scene):
         wrapped(layout, text, "ERROR")

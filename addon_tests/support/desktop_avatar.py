@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parts of the avatar's scenario (desktop_scenarios.py): playing with the preview on, and frames where they can go."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import bpy
+from desktop_driver import Desk, Steps, extension
+from desktop_steps import busy, start_playing, stop_playing
+
+
+def watched_playback(desk: Desk, preview: Any) -> Steps:
+    """Plays a short range twice; notes how many frames a second are passed, how many pictures were asked for, and how
+    long the preview holds Blender each time it looks."""
+    scene = bpy.context.scene
+    scene.use_preview_range, scene.frame_preview_start, scene.frame_preview_end = True, 30, 50
+    now = preview.current()
+    look, asked, ticks = now.look, [0], []
+    ask = now._ask
+
+    def counted(*arguments: Any) -> None:
+        asked[0] += 1
+        ask(*arguments)
+
+    def timed() -> None:
+        began = time.perf_counter()
+        look()
+        ticks.append(1000 * (time.perf_counter() - began))
+
+    now._ask, now.look = counted, timed
+    desk.facts["played"] = {}
+    yield from start_playing(desk)
+    for which in ("first", "second"):
+        began, before, passed, last = time.monotonic(), asked[0], 0, scene.frame_current
+        while passed < 42:
+            yield
+            if scene.frame_current != last:
+                step = scene.frame_current - last
+                passed, last = passed + (step if step > 0 else step + 21), scene.frame_current
+        if which == "first":  # until all of it has been seen
+            yield from desk.until(lambda: all_seen(now, scene), "every frame's picture")
+        desk.facts["played"][which] = {"fps": round(passed / (time.monotonic() - began), 1), "asked": asked[0] - before}
+    yield from desk.shot("preview_playing", rest=False)
+    yield from stop_playing(desk)
+    scene.use_preview_range = False
+    ticks.sort()
+    desk.facts["tick_ms"] = {"median": round(ticks[len(ticks) // 2], 2), "longest": round(ticks[-1], 2)}
+    desk.facts["dropped"] = now.planner.dropped
+
+
+def all_seen(now: Any, scene: Any) -> bool:
+    """Whether there is a picture for every frame of the preview range: one for each motion that was met."""
+    return len(now.pictures) >= scene.frame_preview_end - scene.frame_preview_start + 1
+
+
+def frames_everywhere(desk: Desk) -> Steps:
+    """Renders frames, adds them to the compositor and makes a film; then looks at the nodes."""
+    scene = bpy.context.scene
+    scene.render.resolution_x = scene.render.resolution_y = 256
+    blend = desk.out / "talk.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    with desk.inside():
+        bpy.ops.artalk.render_avatar("INVOKE_DEFAULT")
+    yield from desk.until(lambda: not busy(), "the rendered frames")
+    folder = next((desk.out / "artalk_frames").iterdir())
+    assert len(list(folder.glob("*.exr"))) == scene.frame_end - scene.frame_start + 1
+    scene.frame_set(35)
+    yield from desk.until(lambda: extension("gaussian.preview").current().planner.state == "Avatar: frame 35", "disk")
+    with desk.inside():
+        assert bpy.ops.artalk.add_avatar_to_compositor() == {"FINISHED"}
+        assert bpy.ops.artalk.avatar_movie(filepath=str(desk.out / "talk.mp4")) == {"FINISHED"}
+    desk.facts["film"] = (desk.out / "talk.mp4").stat().st_size
+    area = desk.area("DOPESHEET_EDITOR")
+    area.type = "NODE_EDITOR"
+    area.ui_type = "CompositorNodeTree"
+    yield from desk.turns()
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=desk.window, area=area, region=region):
+        bpy.ops.node.view_all()
+    yield from desk.shot("compositor")
+    area.type = "DOPESHEET_EDITOR"
+    scene.render.filepath = str(desk.out / "rendered.png")
+    assert Path(folder).is_dir()
