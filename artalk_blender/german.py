@@ -73,6 +73,7 @@ TEXTS = {
     "Export Splats": "Splats exportieren",
     "Free Memory": "Speicher freigeben",
     "Show Avatar": "Avatar zeigen",
+    "Preview Avatar": "Avatar in der Vorschau",
     "Preview in Viewport": "Vorschau in der Ansicht",
     "Add to Compositor": "In den Compositor",
     "Remove from Compositor": "Aus dem Compositor nehmen",

@@ -67,6 +67,7 @@ def test_while_one_is_under_way_only_the_newest_wish_stays():
 def test_jobs_go_first_and_a_failure_is_not_repeated():
     planner, cache = Planner(), PictureCache(10_000)
     assert planner.next("a", 1, 0.0, False, True, cache) is None
+    assert planner.next("a", 1, 0.0, False, False, cache, reading=True) is None
     assert planner.next("a", 1, 0.1, False, False, cache) is not None
     planner.failed("There is no avatar.")
     assert planner.asked is None
@@ -99,7 +100,7 @@ def test_the_reader_forgets_what_nobody_wants_any_more(tmp_path: Path):
     reader = FrameReader(slow)
     reader.wish([("a", Path("a")), ("b", Path("b")), ("c", Path("c"))])
     assert begun.wait(10)
-    reader.wish([("z", Path("z")), ("bad", Path("bad"))])
+    reader.wish([("a", Path("a")), ("z", Path("z")), ("bad", Path("bad"))])
     go_on.set()
     found, until = {}, time.monotonic() + 10
     while len(found) < 3 and time.monotonic() < until:

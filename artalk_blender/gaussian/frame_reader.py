@@ -47,13 +47,14 @@ class FrameReader:
         self._done: queue.SimpleQueue[tuple[Any, Pixels | None]] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._wanted: list[tuple[Any, Path]] = []
+        self._held: set[Any] = set()  # being read, or read and not yet taken
         self._thread: threading.Thread | None = None
         self._ended = False
 
     def wish(self, frames: Sequence[tuple[Any, Path]]) -> None:
         """(key, file) of the frames that are wanted now, the most urgent first."""
         with self._changed:
-            self._wanted = list(frames)
+            self._wanted = [(key, path) for key, path in frames if key not in self._held]
             if self._thread is None and self._wanted:
                 self._thread = threading.Thread(target=self._run, name="artalk-frames", daemon=True)
                 self._thread.start()
@@ -65,6 +66,8 @@ class FrameReader:
         with suppress(queue.Empty):
             while True:
                 found.append(self._done.get_nowait())
+        with self._changed:
+            self._held.difference_update(key for key, _ in found)
         return found
 
     def close(self) -> None:
@@ -81,6 +84,7 @@ class FrameReader:
                 if self._ended:
                     return
                 key, path = self._wanted.pop(0)
+                self._held.add(key)
             try:
                 self._done.put((key, self._read(path)))
             except (EngineError, OSError, ValueError):

@@ -77,7 +77,8 @@ def read_folder(folder: Path, preferred: str = ".exr") -> FrameFolder:
     """The frames of a folder: where there are both kinds, the preferred ones. Raises ArtalkError where there are none.
     """
     try:
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        # an empty file is what a power failure leaves: as if it were not there
+        names = [path.name for path in folder.iterdir() if path.stat().st_size] if folder.is_dir() else []
     except OSError as error:
         raise ArtalkError(f"The folder “{folder}” can't be read: {error.strerror}.", "Choose another.") from None
     found: dict[str, list[int]] = {suffix: [] for suffix in SUFFIXES}

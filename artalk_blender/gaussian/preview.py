@@ -114,11 +114,10 @@ class Preview:
         shot = self._shot(scene, place, False)
         frame = scene.frame_current
         key = digests(played, shot, self._naming.result, self._about(scene))[0]
-        if not by_scene:
-            self._read_ahead(scene, head, avatar, key, frame)
+        reading = not by_scene and self._read_ahead(scene, head, avatar, key, frame)
         playing = any(one.screen.is_animation_playing for one in bpy.context.window_manager.windows)
         busy = is_busy() or bpy.app.is_job_running("RENDER")
-        wish = self.planner.next(key, frame, time.monotonic(), playing, busy, self.pictures)
+        wish = self.planner.next(key, frame, time.monotonic(), playing, busy, self.pictures, reading)
         if wish is not None:
             self._ask(wish, avatar, played, self._shot(scene, place, wish.coarse))
         picture = self.pictures.get((key, False)) or self.pictures.get((key, True))
@@ -169,8 +168,9 @@ class Preview:
         else:
             self.planner.answered()
 
-    def _read_ahead(self, scene: Any, head: Any, avatar: Avatar, key: str, frame: int) -> None:
-        """Has the current frame read from disk if its file still fits, and those that come next."""
+    def _read_ahead(self, scene: Any, head: Any, avatar: Avatar, key: str, frame: int) -> bool:
+        """Has the current frame read from disk if its file still fits, and those that come next; returns whether the
+        current one is on its way."""
         folder, _ = frames_folder(avatar, take_name(head))
         form = self._about(scene)["form"]
         if self._disk is None or (self._disk.folder, self._disk.form) != (folder, form):
@@ -183,6 +183,7 @@ class Preview:
                     number > frame or digest == key):
                 wanted.append((digest, self._disk.path(number)))
         self.reader.wish(wanted)
+        return any(digest == key for digest, _ in wanted)
 
     # -- the end
 

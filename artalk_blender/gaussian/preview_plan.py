@@ -72,15 +72,16 @@ class Planner:
     _met: bool = field(default=True)
 
     def next(self, key: str, frame: int, now: float, playing: bool, busy: bool,
-             cache: PictureCache[Any]) -> Wish | None:
-        """What to ask the worker for now; None where there is nothing to ask, or somebody to wait for."""
+             cache: PictureCache[Any], reading: bool = False) -> Wish | None:
+        """What to ask the worker for now; None where there is nothing to ask, or somebody to wait for: the request
+        that is under way, a job (`busy`), or the disk (`reading`)."""
         if key != self._key:
             self.dropped += not self._met
             self._key, self._since, self._met = key, now, False
         full, coarse = (key, False) in cache, (key, True) in cache
         self._met = self._met or full or coarse
         self.state = self._said(frame, full, coarse, busy)
-        if full or self.problem or busy or self.asked is not None:
+        if full or self.problem or busy or reading or self.asked is not None:
             return None
         if not coarse:
             return self._ask(Wish(key, frame, True))

@@ -180,7 +180,7 @@ class ARTALK_OT_preview_avatar(bpy.types.Operator):
     """Show the avatar in the 3D view as the head speaks; again switches it off"""
 
     bl_idname = "artalk.preview_avatar"
-    bl_label = "Preview in Viewport"
+    bl_label = "Preview Avatar"
     bl_options = {"REGISTER"}
 
     @classmethod

@@ -15,7 +15,8 @@ from .sections import wrapped
 
 def draw_avatar_show(layout: Any, context: Any) -> None:
     """Preview, compositor, Sequencer, movie; what is wrong with them."""
-    layout.operator(avatar_show.ARTALK_OT_preview_avatar.bl_idname, icon="HIDE_OFF" if preview.is_on() else "HIDE_ON")
+    layout.operator(avatar_show.ARTALK_OT_preview_avatar.bl_idname, text="Preview in Viewport",
+                    icon="HIDE_OFF" if preview.is_on() else "HIDE_ON")
     row = layout.row(align=True)
     row.operator(avatar_show.ARTALK_OT_add_avatar_to_compositor.bl_idname, icon="NODE_COMPOSITING")
     if our_group() is not None:
