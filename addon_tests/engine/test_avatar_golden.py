@@ -20,10 +20,12 @@ from seeded_weights import synthetic_features, synthetic_flame, synthetic_image 
 
 from engine.device import set_threads  # noqa: E402
 from engine.flame.model import FlameModel  # noqa: E402
+from engine.flame.skinning import skin  # noqa: E402
 from engine.gaussian.avatar import FOREHEAD, Avatar, head_points  # noqa: E402
 from engine.gaussian.camera import direction_code, head_poses, photo_plane, view_matrix  # noqa: E402
 from engine.gaussian.network import HEAD, Identity  # noqa: E402
-from engine.gaussian.rasterize import is_there  # noqa: E402
+from engine.gaussian.rasterize import is_there, rasterize_with_alpha  # noqa: E402
+from engine.gaussian.rigged import camera  # noqa: E402
 from engine.gaussian.shot import Played, Shot  # noqa: E402
 from engine.gaussian.weights import Photo, build_avatar_network  # noqa: E402
 
@@ -169,6 +171,41 @@ def test_frame(made: Made):
     assert small.shape == (4, 128, 128) and small[3].mean() > 0.99
     blurred = torch.nn.functional.interpolate(features[None, :3].clamp(0, 1), (128, 128), mode="area")[0].numpy()
     assert np.abs(small[:3] - blurred).mean() < 0.05, "the preview shows the same"
+
+
+def test_the_scenes_camera_sees_the_head_where_flame_has_it(made: Made):
+    """The turn is FLAME's about its root; the splats handed over, drawn in metres, are the picture."""
+    motion = np.zeros((1, 106), np.float32)
+    motion[0, 100:106] = WANTED["motion"][2, 100:106]
+    avatar, shape = made.avatar, WANTED["shapecode"]
+    (pose,) = head_poses(motion[:, 100:103], avatar.photo.pose)
+    turned = avatar._turned(pose)
+    straight_on, wanted = (skin(avatar.head, motion[:, :100], root=root, jaw=motion[:, 103:106], shape=shape)[0]
+                           for root in (None, motion[:, 100:103]))
+    np.testing.assert_allclose(straight_on @ turned[:, :3].T + turned[:, 3], wanted, atol=1e-5)
+
+    view, K = camera(96, (0.0, 0.0, 0.0))
+    view[0, 3], K[0, 2] = 0.05, 70
+    played, shot = Played(motion), Shot(140, 96, True, view, K)
+    (picture,) = avatar.pictures(played, shot, [0])
+    splats = avatar.splats_at(played, 0)
+    np.testing.assert_allclose(np.linalg.norm(splats.quats, axis=1), 1, atol=1e-5)
+    image, alpha = rasterize_with_alpha(splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
+                                        view, K, (140, 96))
+    compare(picture[:3] * picture[3], np.clip(image / np.maximum(alpha, 1e-6), 0, 1) * alpha)
+    compare(picture[3], alpha)
+    (whole,) = avatar.pictures(played, Shot(140, 96, False, view, K), [0])
+    assert whole.shape == (4, 96, 140)
+    assert np.abs(whole[3] - alpha).mean() < 0.01, "drawn at 512 and made smaller, so edges are finer"
+
+
+def test_the_forehead_is_as_slow_at_other_rates(head: FlameModel):
+    motion = np.zeros((41, 106), np.float32)
+    motion[1:, :20] = 1
+    (usual,) = head_points(head, motion[:21], WANTED["shapecode"], [20])
+    (double,) = head_points(head, motion, WANTED["shapecode"], [40], rate=50.0)
+    np.testing.assert_allclose(double, usual, atol=1e-5)
+    assert np.abs(next(head_points(head, motion, WANTED["shapecode"], [40]))[FOREHEAD] - usual[FOREHEAD]).max() > 1e-3
 
 
 def compare(values, expected: np.ndarray) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from engine.assets import DEMO_SPEECH
+from engine.files import write_motion
+from engine.gaussian.exr import read_exr
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,6 +86,17 @@ def test_frames_of_the_default_avatar(motion: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "2 frames of 48 x 48" in result.stdout
     assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["00002.png", "00003.png"]
+    assert not result.stderr
+
+    wild = np.load(motion)["motion"][:4]
+    wild[3, 17] = 5.0       # a jaw opened five times
+    write_motion(tmp_path / "wild.npz", wild, "test")
+    result = engine("render-avatar", tmp_path / "wild.npz", "--avatar", "default", "--out", tmp_path / "light",
+                    "--size", "64", "--frames", "2:4", "--format", "exr", "--mark")
+    assert result.returncode == 0
+    assert result.stderr == "Outside of what the avatar knows, and softened: frames 3.\n"
+    pixels, texts = read_exr((tmp_path / "light" / "00003.exr").read_bytes())
+    assert texts["Source"] == "synthetic" and (pixels[-4:, -30:, 3] == 1).all() and not pixels[:4, :4].any()
 
 
 def test_silence_rests_and_warns(tmp_path: Path) -> None:

@@ -109,13 +109,17 @@ def test_neck_eyes_identity_and_cameras(direct: Direct):
     assert changes[1].any() and changes[1].mean() < 0.03, "of the eyes nothing but the eyes moves"
     view, K = camera(SIZE, (0.0, -0.03, 0.0))
     told = pixels(direct({"motion": motion, "view": view, "K": K}, frames=[0])[1][0])
-    np.testing.assert_array_equal(told, plain)
+    assert np.abs(told.astype(int) - plain).max() <= 2
+    near = view.copy()
+    near[2, 3] = 0.25           # the tip of the nose is some 13 cm from the camera
+    close = pixels(direct({"motion": motion, "view": near, "K": K}, frames=[0])[1][0])
+    assert close[SIZE // 3 : -SIZE // 3, SIZE // 3 : -SIZE // 3, 3].min() > 240
     views, Ks = np.stack([view, view]), np.stack([K, K])
     views[1, 0, 3] += 0.05
     _, (first, second) = direct({"motion": np.stack([motion[0]] * 2), "view": views, "K": Ks}, size=[64, SIZE])
     first, second = pixels(first), pixels(second)
     assert first.shape == (SIZE, 64, 4)
-    np.testing.assert_array_equal(first[:, :SIZE], plain)
+    assert np.abs(first[:, :SIZE].astype(int) - plain).max() <= 2
     middles = [(image[..., 3] * np.arange(64)).sum() / image[..., 3].sum() for image in (first, second)]
     assert 3 < middles[1] - middles[0] < 12, "five centimetres to the right"
 

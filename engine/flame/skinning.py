@@ -46,29 +46,7 @@ def skin(
     `vertices` limits the result to some vertex indices (joints still use them all).
     """
     expression = np.atleast_2d(np.asarray(expression, np.float64))
-    frames, coefficients = expression.shape
-
-    def pose(value: NDArray[np.floating[Any]] | None, width: int) -> Floats:
-        return np.zeros((frames, width)) if value is None else np.asarray(value, np.float64).reshape(frames, width)
-
-    axis_angle = np.concatenate([pose(root, 3), pose(neck, 3), pose(jaw, 3), pose(eyes, 6)], 1).reshape(frames, 5, 3)
-    neutral = model.v_template.astype(np.float64)
-    if shape is not None:
-        shape = np.asarray(shape, np.float64).ravel()
-        neutral = neutral + model.shapedirs[:, :, : len(shape)] @ shape
-    chosen = slice(None) if vertices is None else vertices
-    directions = model.expressiondirs[:, :, :coefficients]
-    expression_dirs = directions[chosen].reshape(-1, coefficients).astype(np.float64)
-    joint_dirs = np.einsum("jv,vck->jck", model.J_regressor.astype(np.float64), directions)
-    rest = _Rest(
-        neutral[chosen], expression_dirs, model.posedirs[chosen].reshape(-1, 36).astype(np.float64),
-        model.J_regressor @ neutral, joint_dirs, model.lbs_weights[chosen].astype(np.float64), model.parents,
-    )
-    parts = [
-        rest.frames(expression[i : i + _FRAMES_AT_ONCE], axis_angle[i : i + _FRAMES_AT_ONCE])
-        for i in range(0, frames, _FRAMES_AT_ONCE)
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, len(rest.neutral), 3), np.float32)
+    return Rest.of(model, shape, vertices, expression.shape[1]).posed(expression, root, neck, jaw, eyes)
 
 
 def motion_vertices(
@@ -81,7 +59,7 @@ def motion_vertices(
     return skin(model, motion[:, :100], root=motion[:, 100:103], jaw=motion[:, 103:106], shape=shape, vertices=vertices)
 
 
-class _Rest:
+class Rest:
     """A head prepared once for skinning many frames (float64 throughout, so that parity tests measure others)."""
 
     def __init__(self, neutral: Floats, expression_dirs: Floats, pose_dirs: Floats, joints: Floats,
@@ -93,6 +71,39 @@ class _Rest:
         self.joint_dirs = joint_dirs
         self.weights = weights
         self.parents = parents
+
+    @classmethod
+    def of(cls, model: FlameModel, shape: NDArray[np.floating[Any]] | None = None,
+           vertices: NDArray[np.int64] | None = None, coefficients: int = 100) -> Rest:
+        """For a shape (300,), some vertices (all where left out), so many expression coefficients."""
+        neutral = model.v_template.astype(np.float64)
+        if shape is not None:
+            shape = np.asarray(shape, np.float64).ravel()
+            neutral = neutral + model.shapedirs[:, :, : len(shape)] @ shape
+        chosen = slice(None) if vertices is None else vertices
+        directions = model.expressiondirs[:, :, :coefficients]
+        return cls(
+            neutral[chosen], directions[chosen].reshape(-1, coefficients).astype(np.float64),
+            model.posedirs[chosen].reshape(-1, 36).astype(np.float64), model.J_regressor @ neutral,
+            np.einsum("jv,vck->jck", model.J_regressor.astype(np.float64), directions),
+            model.lbs_weights[chosen].astype(np.float64), model.parents,
+        )
+
+    def posed(self, expression: NDArray[np.floating[Any]], root: NDArray[np.floating[Any]] | None = None,
+              neck: NDArray[np.floating[Any]] | None = None, jaw: NDArray[np.floating[Any]] | None = None,
+              eyes: NDArray[np.floating[Any]] | None = None) -> NDArray[np.float32]:
+        """Vertices (T,V,3) as `skin` has them."""
+        expression = np.asarray(expression, np.float64)
+        frames = len(expression)
+
+        def pose(value: NDArray[np.floating[Any]] | None, width: int) -> Floats:
+            return np.zeros((frames, width)) if value is None else np.asarray(value, np.float64).reshape(frames, width)
+
+        axis_angle = np.concatenate([pose(root, 3), pose(neck, 3), pose(jaw, 3), pose(eyes, 6)], 1)
+        axis_angle = axis_angle.reshape(frames, 5, 3)
+        parts = [self.frames(expression[i : i + _FRAMES_AT_ONCE], axis_angle[i : i + _FRAMES_AT_ONCE])
+                 for i in range(0, frames, _FRAMES_AT_ONCE)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.neutral), 3), np.float32)
 
     def frames(self, expression: Floats, axis_angle: Floats) -> NDArray[np.float32]:
         """(t,100) and (t,5,3) -> (t,V,3)."""

@@ -8,13 +8,14 @@ place, turn and size are told in these, so it moves, turns and grows with its tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+_AWAY = -0.2        # cosine: what is turned away further is hidden, or nearly
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,17 @@ class RiggedSplats:
         if len(self) <= count:
             return self
         kept = np.linspace(0, len(self) - 1, count).astype(np.int64)
-        larger = np.float32(np.sqrt(len(self) / count))
-        return RiggedSplats(self.faces[kept], self.means[kept], self.quats[kept], self.scales[kept] * larger,
+        fewer = self._only(kept)
+        return replace(fewer, scales=fewer.scales * np.float32(np.sqrt(len(self) / count)))
+
+    def facing(self, vertices: Floats, triangles: NDArray[np.int64], eye: Floats) -> RiggedSplats:
+        """Those whose triangles don't look away from a point (3,)."""
+        middle, frame, _ = triangle_frames(vertices, triangles)
+        towards = np.einsum("ij,ij->i", frame[:, :, 1], _unit(eye - middle)) > _AWAY
+        return self._only(np.flatnonzero(towards[self.faces]))
+
+    def _only(self, kept: NDArray[np.int64]) -> RiggedSplats:
+        return RiggedSplats(self.faces[kept], self.means[kept], self.quats[kept], self.scales[kept],
                             self.opacities[kept], self.colors[kept])
 
 
