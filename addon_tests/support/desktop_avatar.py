@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import bpy
 from desktop_driver import Desk, Steps, extension
 from desktop_steps import busy, start_playing, stop_playing
-
 
 _FRAMES = 8  # that are played again and again
 
@@ -55,6 +53,22 @@ def watched_playback(desk: Desk, preview: Any) -> Steps:
     desk.facts["dropped"] = now.planner.dropped
 
 
+def final_render(desk: Desk) -> Steps:
+    """The avatar before a wall, under AgX, rendered through the compositor: a picture, too."""
+    scene = bpy.context.scene
+    scene.view_settings.view_transform = "AgX"
+    scene.render.engine = "BLENDER_WORKBENCH"
+    scene.render.image_settings.file_format, scene.render.filepath = "PNG", str(desk.out / "rendered.png")
+    scene.display.shading.background_type, scene.display.shading.background_color = "VIEWPORT", (0.05, 0.09, 0.13)
+    for thing in scene.objects:
+        thing.hide_render = True
+    scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(scene.camera)
+    bpy.ops.render.render(write_still=True)
+    desk.facts["pictures"]["rendered"] = (0, 0, scene.render.resolution_x, scene.render.resolution_y)
+    yield
+
+
 def frames_everywhere(desk: Desk) -> Steps:
     """Renders frames, adds them to the compositor and makes a film; then looks at the nodes."""
     scene = bpy.context.scene
@@ -81,5 +95,4 @@ def frames_everywhere(desk: Desk) -> Steps:
         bpy.ops.node.view_all()
     yield from desk.shot("compositor")
     area.type = "DOPESHEET_EDITOR"
-    scene.render.filepath = str(desk.out / "rendered.png")
-    assert Path(folder).is_dir()
+    yield from final_render(desk)
