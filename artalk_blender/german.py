@@ -178,6 +178,7 @@ TEXTS = {
     "Reading the camera: {} %": "Die Kamera wird gelesen: {} %",
     "Getting the avatar ready": "Der Avatar wird vorbereitet",
     "Avatar: select a head": "Avatar: einen Kopf auswählen",
+    "Avatar: open a 3D view": "Avatar: eine 3D-Ansicht öffnen",
     "Avatar: coming": "Avatar: kommt",
     "Avatar: frame {}": "Avatar: Bild {}",
     "Avatar: frame {}, coming": "Avatar: Bild {}, kommt",

@@ -171,6 +171,24 @@ def test_without_nodes_it_is_wired_and_taken_back(stage: bpy.types.Scene, tmp_pa
     assert compat.compositor_runs(stage)
 
 
+def test_nodes_as_blender_begins_them_count_as_none(stage: bpy.types.Scene, tmp_path: Path):
+    if hasattr(stage, "compositing_node_group"):
+        bpy.ops.node.new_compositing_node_group()
+        stage.compositing_node_group = bpy.data.node_groups[-1]
+    else:
+        stage.use_nodes = True  # makes them
+        stage.use_nodes = False
+    tree, used = compat.compositor_tree(stage), compat.compositor_runs(stage)
+    before = picture_of(tree)
+    frames = read_folder(write_frames(tmp_path / "frames", {1: TONES}))
+    assert "wired to the output" in add_to_compositor(stage, frames) and compat.compositor_runs(stage)
+    assert rendered(stage)[5, 5, 3] == 255
+    remove_from_compositor()
+    assert compat.compositor_tree(stage) == tree and compat.compositor_runs(stage) == used
+    now = picture_of(tree)
+    assert now[0] == before[0] and {link[2:] for link in now[1]} == {link[2:] for link in before[1]}
+
+
 def test_a_saved_file_needs_no_extension(stage: bpy.types.Scene, tmp_path: Path):
     stage.view_settings.view_transform = "AgX"
     blend = tmp_path / "talk.blend"

@@ -16,6 +16,8 @@ from artalk_blender.engine.assets import DEFAULT_HEAD
 from artalk_blender.engine.gaussian.grown import grow_from_file
 from artalk_blender.engine.gaussian.ply import write_rigged_ply
 from artalk_blender.engine.gaussian.png import read_png
+from bpy_extras.object_utils import world_to_camera_view
+from mathutils import Vector
 
 import artalk_blender
 from artalk_blender.gaussian import preview
@@ -167,6 +169,24 @@ def test_through_the_view_the_head_is_seen_as_blender_sees_it(stage: Head, scene
     half = shot_through(view, np.eye(4), 320, True)
     assert (half.width, half.height, half.coarse) == (320, 200, True)
     np.testing.assert_allclose(half.Ks[:2], shot.Ks[:2] / 2, atol=1e-4)
+
+
+def test_an_orthographic_view_is_met_within_a_tenth_of_a_pixel(stage: Head, scene: bpy.types.Scene):
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(camera)
+    camera.location, camera.rotation_euler = (0.05, -1.0, 0.1), (1.5, 0.0, 0.1)
+    scene.render.resolution_x, scene.render.resolution_y = 640, 400
+    camera.data.type, camera.data.ortho_scale, camera.data.shift_y = "ORTHO", 0.6, 0.05
+    bpy.context.view_layer.update()
+    lens = camera.calc_matrix_camera(bpy.context.view_layer.depsgraph, x=640, y=400)
+    view = View(np.array(camera.matrix_world.inverted()), np.array(lens), (640, 400))
+    placement = np.array(stage.armature.matrix_world)
+    shot = shot_through(view, placement, 1024, False)
+    for point in ((0.0, 0.0, 0.0), (0.05, -0.12, 0.0), (-0.07, 0.1, 0.0)):
+        seen = shot.views @ (*point, 1.0)
+        pixel = (shot.Ks @ seen[:3])[:2] / seen[2]
+        there = world_to_camera_view(scene, camera, Vector((placement @ (*point, 1.0))[:3]))
+        np.testing.assert_allclose(pixel, (there.x * 640, (1 - there.y) * 400), atol=0.1)
 
 
 def test_frames_of_an_unsaved_file_are_shown_with_a_warning(scene: bpy.types.Scene, splats: Path):

@@ -38,6 +38,7 @@ from .session import Avatar, ask, chosen_avatar, frames_folder, played_now, take
 _TICK = 1 / 30
 _COARSE, _FULL = 256, 1024  # pixels along the longer side
 _AHEAD = 8  # frames that are read before they are shown
+_FAR = 100.0  # metres
 _TO_PIXELS_DOWN = np.diag((1.0, -1.0, -1.0, 1.0))  # Blender looks along -z with +y up
 
 
@@ -51,15 +52,19 @@ class View:
 
 
 def shot_through(view: View, placement: np.ndarray, longest: int, coarse: bool) -> Shot:
-    """A shot of a head that stands at `placement` (4,4), as a perspective 3D view sees it, at most so many pixels
-    along the longer side."""
+    """A shot of a head that stands at `placement` (4,4), as a 3D view sees it, at most so many pixels along the longer
+    side. An orthographic view is seen from far away through as long a lens, where a head looks the same."""
     scale = min(1.0, longest / max(view.size))
     width, height = (max(SMALLEST, round(side * scale)) for side in view.size)
-    lens = view.window
+    lens, seen = view.window, (_TO_PIXELS_DOWN @ view.view @ placement).astype(np.float32)
+    if lens[3, 3]:
+        seen[2, 3] = _FAR
+        K = np.array([[_FAR * lens[0, 0] * width / 2, 0, (1 + lens[0, 3]) * width / 2],
+                      [0, _FAR * lens[1, 1] * height / 2, (1 - lens[1, 3]) * height / 2], [0, 0, 1]], np.float32)
+        return Shot(width, height, coarse, seen, K)
     # Blender's window matrix: x and y in -1..1, -z forward
     K = np.array([[lens[0, 0] * width / 2, 0, (1 - lens[0, 2]) * width / 2],
                   [0, lens[1, 1] * height / 2, (1 + lens[1, 2]) * height / 2], [0, 0, 1]], np.float32)
-    seen = (_TO_PIXELS_DOWN @ view.view @ placement).astype(np.float32)
     return Shot(width, height, coarse, seen, K)
 
 
@@ -109,7 +114,7 @@ class Preview:
         place = (self.screen.find(window), np.array(head.armature.matrix_world))
         by_scene = scene.artalk_avatar.camera == SCENE_CAMERA
         if by_scene and place[0] is None:
-            self._show(None, "Avatar: show it in a perspective view, or choose the avatar's own camera")
+            self._show(None, "Avatar: open a 3D view")
             return
         shot = self._shot(scene, place, False)
         frame = scene.frame_current

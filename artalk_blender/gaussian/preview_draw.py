@@ -58,14 +58,14 @@ class Screen:
         self._redraw()
 
     def find(self, window: Any) -> Any:
-        """How the window's largest 3D view looks at the world; None where none is in perspective."""
+        """How the window's largest 3D view looks at the world; None where it has none."""
         from .preview import View
 
         areas = [area for area in window.screen.areas if area.type == "VIEW_3D"]
         for area in sorted(areas, key=lambda one: -one.width * one.height):
             region = next((region for region in area.regions if region.type == "WINDOW"), None)
             seen = area.spaces.active.region_3d
-            if region is not None and seen is not None and seen.is_perspective and min(region.width, region.height) > 1:
+            if region is not None and seen is not None and min(region.width, region.height) > 1:
                 self._main = region.as_pointer()
                 return View(np.array(seen.view_matrix), np.array(seen.window_matrix), (region.width, region.height))
         return None
