@@ -266,18 +266,18 @@ def avatar(desk: Desk) -> Steps:
     def shows(frame: int, whole: str = "") -> bool:
         return preview.current().planner.state == f"Avatar: frame {frame}{whole}"
 
-    for frame in (29, 60):
+    for frame in (25, 60):
         scene.frame_set(frame)
         yield from desk.until(lambda frame=frame: shows(frame), f"frame {frame} in full")
         yield from desk.shot(f"preview_{frame}")
     yield from watched_playback(desk, preview)
 
-    scene.frame_set(29)
+    scene.frame_set(25)
     settings.camera = "SCENE"
-    yield from desk.until(lambda: shows(29), "the avatar where the head stands")
+    yield from desk.until(lambda: shows(25), "the avatar where the head stands")
     yield from desk.shot("preview_scene")
     settings.camera = "AVATAR"
-    scene.frame_start, scene.frame_end = 20, 50
+    scene.frame_start, scene.frame_end = 22, 30
     yield from frames_everywhere(desk)
     yield from desk.click(r"artalk\.preview_avatar\(")
     yield from desk.until(lambda: not preview.is_on(), "the preview's end")

@@ -32,7 +32,7 @@ GUIDE = {
     "speech": ("manner_and_text", "spoken", 400),
     "style": ("manner_and_text", "style", 400),
     "heads": ("manner_and_text", "two_heads", 1200),
-    "avatar": ("avatar", "preview_29", 1200),
+    "avatar": ("avatar", "preview_scene", 1200),
     "avatar_nodes": ("avatar", "compositor", 1200),
     "avatar_render": ("avatar", "rendered", 512),
     "german": ("german", "german", 400),
