@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import bpy
-from desktop_avatar import frames_everywhere, watched_playback
+from desktop_avatar import frames_everywhere, play_rounds, watched_playback
 from desktop_driver import CALM, Desk, Steps, extension
 from desktop_happenings import interrupted  # noqa: F401  a scenario, too
 from desktop_steps import (
@@ -260,6 +260,8 @@ def avatar(desk: Desk) -> Steps:
     preview = extension("gaussian.preview")
     yield from desk.open_panel("avatar", above=r"artalk\.simplify_take\(")
     yield from desk.open_panel("avatar_show", above=r"artalk\.export_splats\(")
+    yield from play_rounds(desk, "without", [0])
+    yield from stop_playing(desk)
     yield from desk.click(r"artalk\.preview_avatar\(")
     yield from desk.until(preview.is_on, "the preview")
 
