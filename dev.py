@@ -15,9 +15,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENTS = ROOT / ".venv"
@@ -47,10 +49,16 @@ class Environment:
             variables: dict[str, str] | None = None) -> int:
         """Runs this environment's Python with the checkout's packages, in `folder`; returns its exit status."""
         path = {"PYTHONPATH": str(ROOT)} if folder != ROOT else {}
-        status = run([str(self.interpreter), *map(str, arguments)], folder, {**path, **(variables or {})})
+        status = finish(self.start(*arguments, folder=folder, variables={**path, **(variables or {})}))
         if check and status:
             raise SystemExit(status)
         return status
+
+    def start(self, *arguments: str | Path, folder: Path = ROOT, variables: dict[str, str],
+              output: Any = None) -> subprocess.Popen[bytes]:
+        """Starts this environment's Python; what it prints goes to the file `output`, if there is one."""
+        return subprocess.Popen([str(self.interpreter), *map(str, arguments)], cwd=folder,
+                                env=clean_environment(variables), stdout=output, stderr=output)
 
 
 NO_PYTHON = ("No fitting Python was found: install Python 3.11 (for Blender 4.5) or 3.13 (for Blender 5.2) from "
@@ -63,8 +71,12 @@ NEW = Environment((3, 13), "5.2 LTS")
 
 
 def run(command: list[str], folder: Path, variables: dict[str, str]) -> int:
-    """Runs a command to its end; on Ctrl-C it gets the time to clean up after itself. Returns its exit status."""
-    process = subprocess.Popen(command, cwd=folder, env=clean_environment(variables))
+    """Runs a command to its end, as `finish`."""
+    return finish(subprocess.Popen(command, cwd=folder, env=clean_environment(variables)))
+
+
+def finish(process: subprocess.Popen[bytes]) -> int:
+    """Waits for a process; on Ctrl-C it gets the time to clean up after itself. Returns its exit status."""
     try:
         return process.wait()
     except KeyboardInterrupt:
@@ -193,15 +205,32 @@ def test(options: argparse.Namespace, rest: list[str]) -> None:
         raise Stop("--all asks for both Blenders: install the Python named above.")
     if OLD in ready:
         run_lint(OLD)
-    status = 0
-    for environment in ready:
-        print(f"\n=== Blender {environment.blender}, Python {'.'.join(map(str, environment.python))}", flush=True)
-        # one thread, as the worker has: several round otherwise on some machines, and tests compare bit for bit
-        variables = {"ARTALK_TEST_PYTHON_311": str(OLD.interpreter) if OLD in ready else "",
-                     "ARTALK_TEST_PYTHON_313": str(NEW.interpreter) if NEW in ready else "",
-                     "OPENBLAS_NUM_THREADS": "1"}
-        status |= environment.run("-m", "pytest", *(rest or ["addon_tests"]), check=False, variables=variables)
-    raise SystemExit(status)
+    # one thread, as the worker has: several round otherwise on some machines, and tests compare bit for bit
+    variables = {"ARTALK_TEST_PYTHON_311": str(OLD.interpreter) if OLD in ready else "",
+                 "ARTALK_TEST_PYTHON_313": str(NEW.interpreter) if NEW in ready else "",
+                 "OPENBLAS_NUM_THREADS": "1"}
+    raise SystemExit(side_by_side(ready, ["-m", "pytest", *(rest or ["addon_tests"])], variables))
+
+
+def side_by_side(ready: Sequence[Environment], arguments: Sequence[str], variables: dict[str, str]) -> int:
+    """The tests in every environment at once; the first is seen at work, the others are printed after it."""
+    with tempfile.TemporaryDirectory() as folder:
+        logs = [Path(folder) / f"{environment.folder.name}.txt" for environment in ready[1:]]
+        others = [environment.start(*arguments, variables=variables, output=log.open("wb"))
+                  for environment, log in zip(ready[1:], logs, strict=True)]
+        print(title(ready[0]), flush=True)
+        status = ready[0].run(*arguments, check=False, variables=variables)
+        for environment, process, log in zip(ready[1:], others, logs, strict=True):
+            if status == 130:
+                process.send_signal(signal.SIGINT)
+            status |= finish(process)
+            print(title(environment), log.read_text(encoding="utf-8", errors="replace"), sep="\n", flush=True)
+    return status
+
+
+def title(environment: Environment) -> str:
+    """The line above what an environment's tests print."""
+    return f"\n=== Blender {environment.blender}, Python {'.'.join(map(str, environment.python))}"
 
 
 def lint(options: argparse.Namespace, rest: list[str]) -> None:

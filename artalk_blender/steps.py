@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a command tells while it works: one line a step with its time, a bar on a terminal. No `bpy` module use."""
+"""What a command tells while it works: one line a step with its time. No `bpy` module use.
+
+Meanwhile a bar on a terminal; elsewhere, such as in a log, a line now and then.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,22 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 _BAR = 30
+_SILENCE = 15.0  # seconds, the longest without a terminal
 
 
 class Step:
     """One step that runs."""
 
-    def __init__(self, name: str, terminal: TextIO | None) -> None:
+    def __init__(self, name: str, terminal: TextIO | None, say: Callable[[str], None]) -> None:
         self.name = name
         self.text = ""
-        self._terminal = terminal
+        self._terminal, self._say = terminal, say
+        self._said = time.monotonic()
         self.progress(0, 1)
 
     def note(self, text: str) -> None:
@@ -28,8 +33,12 @@ class Step:
         self.text = text
 
     def progress(self, done: int, total: int) -> None:
-        """Draws the bar, where there is a terminal."""
-        if self._terminal is not None:
+        """How far the step is."""
+        if self._terminal is None:
+            if time.monotonic() - self._said > _SILENCE:
+                self._said = time.monotonic()
+                self._say(f"{self.name:8s}{done} of {total}")
+        else:
             filled = _BAR * done // max(total, 1)
             counted = f"{done}/{total}" if total > 1 else ""
             self._terminal.write(f"\r{self.name:8s}[{'#' * filled}{'.' * (_BAR - filled)}] {counted}\x1b[K")
@@ -59,7 +68,7 @@ class Steps:
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """Times what is done inside and prints one line when it went well."""
-        step = Step(name, self._terminal)
+        step = Step(name, self._terminal, self.say)
         started = time.perf_counter()
         try:
             yield step

@@ -5,8 +5,9 @@
         [--frames N]
 
 Prints ms per frame (median) and, since a busy machine makes a clock useless, ms of processor of all threads together.
-The network needs torch and 4 GB; without torch only the default avatar is measured. The rasteriser alone, and how much
-faster it is than the plain one: bench_raster.py.
+On a graphics card (`--device cuda --precision fp16`) the upsampler is recorded, and the faster of gsplat and
+diff-gaussian-rasterization draws. The network needs torch and 4 GB; without torch only the default avatar is measured.
+The rasteriser alone, and how much faster it is than the plain one: bench_raster.py.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from engine.bench import machine_name
 from engine.device import THREADS_VARIABLE, wanted_threads
+from engine.gaussian.pixels import FORMATS, file_bytes, pixels_for
 from engine.gaussian.rasterize import choose_backend, is_there
 from engine.gaussian.render import load_avatar
 from engine.gaussian.shot import Played, Shot
@@ -70,6 +72,10 @@ def default_avatar(frames: int) -> None:
     player = load_avatar("default").player
     for size in (256, 512):
         line(f"default avatar, {size} x {size}", stepping(pictures(player, frames, size)), frames)
+    line("default avatar, a preview, 256 x 256", stepping(pictures(player, frames, 256, coarse=True)), frames)
+    picture = next(pictures(player, 1, 512))
+    for form in FORMATS:
+        line(f"a file, {form}, 512 x 512", lambda form=form: file_bytes(pixels_for(form, picture), {}), frames)
 
 
 def published(device: str, precision: str, frames: int) -> None:
@@ -104,6 +110,10 @@ def published(device: str, precision: str, frames: int) -> None:
         line(f"upsampler in {precision}", lambda: network.upsampler.logits(features), frames, settle)
     line("a whole frame, 512 x 512", stepping(pictures(avatar, frames, 512)), frames)
     line("a preview, 256 x 256", stepping(pictures(avatar, frames, 256, coarse=True)), frames)
+    if choose_backend(device=chosen.type) == "card":
+        from engine.gaussian.card import FASTEST
+
+        print(f"the card's pictures were drawn by {FASTEST.choice(32, (512, 512)) or 'the only one that is there'}")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,9 +159,13 @@ def test_a_file_of_somebody_else_is_left_alone(stage: Head, scene: bpy.types.Sce
     folder.mkdir(parents=True)
     (folder / "00003.exr").write_bytes(b"mine")
     (folder / "notes.txt").write_text("mine too")
+    (folder / ".00001.exr.abc_12.part").write_bytes(b"half a frame")
+    (folder / ".notes.exr.1.part").write_bytes(b"mine")
+    for part in folder.glob(".*"):
+        os.utime(part, (1e9, 1e9))
     with pytest.raises(EngineError, match="“00003.exr” in “.*” is none of our frames. Move it away"):
         render()
-    assert sorted(path.name for path in folder.iterdir()) == ["00003.exr", "notes.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == [".notes.exr.1.part", "00003.exr", "notes.txt"]
     assert (folder / "00003.exr").read_bytes() == b"mine"
     scene.frame_end = 2
     assert render()[0].new == 2 and (folder / "notes.txt").read_text() == "mine too"

@@ -101,6 +101,10 @@ def test_an_error_is_shown(play: Callable[..., Outcome], tmp_path: Path):
     play("error", tmp_path / "broken.wav")
 
 
+def test_avatar_frames_go_on_where_esc_stopped_them(play: Callable[..., Outcome]):
+    assert 1 <= play("avatar").facts["stopped_at"] < 4
+
+
 @pytest.mark.parametrize("what", HAPPENINGS)
 def test_whatever_happens_in_the_middle_of_a_job(play: Callable[..., Outcome], long_line: Path, what: str):
     assert play("interrupted", long_line, what).facts["halves"] == 0

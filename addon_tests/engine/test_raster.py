@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.errors import EngineError
-from engine.gaussian.rasterize import choose_backend, is_there, rasterize, rasterize_with_alpha
+from engine.gaussian.rasterize import ON_CARDS, choose_backend, is_there, rasterize, rasterize_with_alpha
 
 SCENES = ("rgb64", "rgb128", "dense64", "feat64", "cull_wide_100x70", "head12_128")
 BACKENDS = [
@@ -82,22 +82,68 @@ def test_order_of_ties(backend: str):
     np.testing.assert_allclose(image[:, 16, 16], (0.9, 0.09), atol=1e-5)
 
 
+@pytest.mark.parametrize("backend", list(ON_CARDS))
 @pytest.mark.parametrize("name", SCENES)
-def test_on_a_graphics_card(scenes: dict, name: str):
+def test_on_a_graphics_card(scenes: dict, name: str, backend: str):
     """gsplat has no tile borders, so it is compared as a whole: what is left of a Gaussian there is 1/90 at most."""
     torch = pytest.importorskip("torch")
-    if not (torch.cuda.is_available() and is_there("gsplat")):
-        pytest.skip("needs gsplat and a graphics card")
+    if not (torch.cuda.is_available() and is_there(ON_CARDS[backend])):
+        pytest.skip(f"needs {ON_CARDS[backend]} and a graphics card")
     given = [torch.from_numpy(np.asarray(value, np.float32)).cuda() for value in arguments(scenes, name)[:7]]
     size, background = arguments(scenes, name)[7:]
-    image = rasterize(*given, size, torch.from_numpy(background).cuda(), backend="gsplat").cpu().numpy()
+    image = rasterize(*given, size, torch.from_numpy(background).cuda(), backend=backend).cpu().numpy()
     error = np.abs(image - scenes[f"{name}/image"])
-    assert error.mean() < 2e-3 and np.percentile(error, 99) < 0.02
+    assert error.mean() < 2e-3
+    assert np.percentile(error, 99) < 0.02
+
+
+@pytest.mark.skipif(not is_there("torch"), reason="needs torch")
+def test_clip_space_of_cards(scenes: dict):
+    """What diff-gaussian-rasterization makes of our matrices is the pixel that the plain one draws to."""
+    import torch
+
+    from engine.gaussian.card import clip_matrix
+    from engine.gaussian.plain import project
+
+    means, quats, scales, _, _, view, K, size, _ = (
+        torch.from_numpy(np.array(value, np.float64)) if isinstance(value, np.ndarray) else value
+        for value in arguments(scenes, "cull_wide_100x70"))
+    K[0, 2] += 7.0      # also where the picture's middle is not the camera's
+    shown = project(means, quats, scales, view, K, size)
+    clip = torch.cat([means, torch.ones_like(means[:, :1])], 1) @ (clip_matrix(K, size) @ view).T
+    edges = clip[:, :2] / (clip[:, 3:] + 1e-7)
+    pixel = ((edges + 1) * torch.tensor(size) - 1) / 2
+    assert shown.seen.sum() > 50
+    torch.testing.assert_close(pixel[shown.seen], shown.pixel[shown.seen], atol=1e-3, rtol=0)
+
+
+@pytest.mark.skipif(not is_there("torch"), reason="needs torch")
+def test_the_fastest_is_measured_once_for_a_size():
+    import torch
+
+    from engine.gaussian.card import Fastest
+
+    asked = []
+
+    def way(name: str):
+        return lambda given, size: (asked.append(name), torch.zeros(1))
+
+    def clock(work):
+        work()
+        return {"slow": 2.0, "quick": 1.0}[asked[-1]]
+
+    fastest, given = Fastest(clock), (None,) * 4 + (torch.zeros(5, 32),)
+    ways = {"slow": way("slow"), "quick": way("quick")}
+    for _ in range(2):
+        fastest(ways, given, (64, 64))
+    assert asked == ["slow"] * 3 + ["quick"] * 5
+    assert fastest.choice(32, (64, 64)) == "quick"
+    assert fastest.choice(3, (64, 64)) == ""
 
 
 def test_the_choice_of_a_rasteriser():
     assert choose_backend() == ("numba" if is_there("numba") else "numpy")
-    assert choose_backend(device="cuda") == ("gsplat" if is_there("gsplat") else "plain")
+    assert choose_backend(device="cuda") == ("card" if any(map(is_there, ON_CARDS.values())) else "plain")
     with pytest.raises(EngineError, match="graphics card only"):
         choose_backend("gsplat")
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,12 @@ def speaking(frames: int) -> np.ndarray:
 def pixels(message: Message) -> np.ndarray:
     image = message.arrays["image"]
     return np.frombuffer(image.data, image.dtype).reshape(image.shape)
+
+
+def resident(process: int) -> float | None:
+    """Bytes of memory that a process takes, where the system tells."""
+    pages = Path(f"/proc/{process}/statm")
+    return float(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if pages.is_file() else None
 
 
 class Direct:
@@ -78,8 +85,10 @@ def test_frames_come_one_by_one_and_the_avatar_stays(worker):  # noqa: F811
     assert replies[-1].fields["status"] == protocol.CANCELLED
     assert sum(message.type == protocol.DONE for message in replies) == 1
     assert sum(message.type == protocol.FRAME for message in replies) < 1000
+    held = resident(worker.pid)
     ask(worker, Message(protocol.UNLOAD, 3))
     assert answers(worker, 3)[-1].fields["status"] == protocol.OK
+    assert held is None or resident(worker.pid) < held - 30e6, "its memory went back"
     ask(worker, Message(protocol.RENDER, 4, {"avatar": "default", "size": SIZE, "frames": [3]}, packed(motion=motion)))
     np.testing.assert_array_equal(pixels(answers(worker, 4)[0]), second)
 

@@ -303,3 +303,34 @@ def error(desk: Desk) -> Steps:
         assert bpy.ops.artalk.copy_report() == {"FINISHED"}
     said = bpy.context.window_manager.clipboard
     assert said.startswith("ARTalk for Blender") and str(Path.home()) not in said
+
+
+def avatar(desk: Desk) -> Steps:
+    """Render Avatar by a click, Esc after the first frame, once more to the end; the panel is photographed."""
+    yield from begin(desk)
+    yield from add_head(desk)
+    keys = next(keys for keys in bpy.data.shape_keys if "jawOpen" in keys.key_blocks)
+    jaw, scene = keys.key_blocks["jawOpen"], bpy.context.scene
+    for frame, value in ((1, 0.0), (4, 0.8)):
+        jaw.value = value
+        jaw.keyframe_insert("value", frame=frame)
+    scene.frame_start, scene.frame_end, scene.artalk_avatar.size = 1, 4, 128
+    bpy.ops.wm.save_as_mainfile(filepath=str(desk.out / "avatar.blend"))
+    yield from desk.turns()
+
+    def files() -> list[Path]:
+        return sorted((desk.out / "artalk_frames").rglob("*.exr"))
+
+    yield from desk.open_panel("avatar", above=GENERATE)
+    yield from desk.find(r"artalk\.render_avatar\(")
+    yield from desk.shot("avatar", "UI")
+    yield from desk.click(r"artalk\.render_avatar\(")
+    yield from desk.until(lambda: busy() and files(), "a frame")
+    yield from desk.shot("rendering", "UI")
+    yield from desk.key("ESC")
+    yield from desk.until(lambda: not busy(), "the stop")
+    desk.facts["stopped_at"] = len(files())
+    before = {path: path.stat().st_mtime_ns for path in files()}
+    yield from desk.click(r"artalk\.render_avatar\(")
+    yield from desk.until(lambda: not busy() and len(files()) == 4, "all frames")
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -28,6 +30,7 @@ from ..errors import ArtalkError
 
 INDEX = "index.json"
 _VERSION = 1
+_OLD = 3600             # seconds after which nobody writes a file any more
 _BEGINNING = 1 << 16    # bytes of a file in which its words stand
 _TEXTS: dict[str, Callable[[bytes], dict[str, str]]] = {EXR: read_exr_texts, PNG: read_png_texts}
 _STEPS = 1e4            # to an expression's unit or a radian: less is seen by nobody
@@ -84,6 +87,10 @@ class FrameCache:
         except OSError as error:
             raise ArtalkError(f"The folder “{self.folder}” can't be made: {error.strerror}.",
                               "Save the .blend where you may write.", "bad_output") from None
+        for left in self.folder.glob(f".*.{self.form}.*.part"):     # of a Blender that was killed while it wrote
+            with suppress(OSError):
+                if re.fullmatch(r"\.-?\d{4,}\.\w+\.\w+\.part", left.name) and time.time() - left.stat().st_mtime > _OLD:
+                    left.unlink()
         for frame in frames:
             path = self.path(frame)
             # an empty one is what a power failure leaves of ours

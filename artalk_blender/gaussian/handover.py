@@ -19,7 +19,7 @@ from ..preferences import read_preferences
 from ..runner import Work
 from ..worker.job import Job, shared_client
 from .camera import places_in_steps
-from .rendering import find_head_named, shown
+from .rendering import find_again, key_of, shown
 from .session import chosen_avatar, message_of, played_in_steps
 
 
@@ -37,7 +37,7 @@ class SplatHandover:
         if last < first:
             raise ArtalkError("The range ends before it begins.", "Set its first and last frame.")
         self._avatar = chosen_avatar(context.scene, head)
-        self._armature, self._scene = head.armature.name, context.scene.name
+        self._armature, self._scene = key_of(head), context.scene.name
         self._first, self._last = first, last
         self._python = read_preferences(context).engine_python
         numbered = (path.with_name(f"{path.stem}_{frame:05d}.ply") for frame in range(first, last + 1))
@@ -47,11 +47,11 @@ class SplatHandover:
         """Writes the files; each is whole or not there."""
         job.alone = True
         try:
-            head, scene = find_head_named(self._armature), bpy.data.scenes[self._scene]
+            head, scene = find_again(self._armature), bpy.data.scenes[self._scene]
             if head is None:
                 raise ArtalkError("The head is gone.", "Add it again and export once more.")
             played = yield from shown(job, "Reading the head", played_in_steps(head, scene, self._first, self._last))
-            head, scene = find_head_named(self._armature), bpy.data.scenes[self._scene]
+            head, scene = find_again(self._armature), bpy.data.scenes[self._scene]
             if head is None:
                 raise ArtalkError("The head is gone.", "Add it again and export once more.")
             places = yield from shown(job, "Reading the head", places_in_steps(

@@ -32,6 +32,7 @@ from .properties import EXR, SCENE_CAMERA
 from .session import ask, chosen_avatar, frames_folder, played_in_steps, take_name, wanted_range
 
 Result = TypeVar("Result")
+HeadKey = tuple[str, str | None]
 _MOST_AT_ONCE, _BYTES_AT_ONCE = 64, 256 << 20       # frames of one request: they wait in memory to be written
 _MOST_FRAMES = 1_000_000
 
@@ -63,7 +64,7 @@ class AvatarRender:
         self._since = self.first
         if self.avatar.remembers and (played := animated_range(head)) is not None:
             self._since = min(self.first, int(np.floor(played[0])))     # so that every range gives the same frames
-        self._scene, self._armature = scene.name, head.armature.name
+        self._scene, self._armature = scene.name, key_of(head)
         self._size = scene_size(scene) if settings.camera == SCENE_CAMERA else (settings.size, settings.size)
         self._by_scene = settings.camera == SCENE_CAMERA
         self._form = pixels.EXR if settings.format == EXR else pixels.PNG
@@ -108,7 +109,7 @@ class AvatarRender:
 
     def _find(self) -> tuple[Head, Any]:
         scene = bpy.data.scenes.get(self._scene)
-        head = find_head_named(self._armature)
+        head = find_again(self._armature)
         if scene is None or head is None:
             raise ArtalkError("The head is gone.", "Add it again and render once more.")
         return head, scene
@@ -172,9 +173,15 @@ class AvatarRender:
             job.say("The file isn't saved: the frames lie in a temporary folder until Blender ends.", "WARNING")
 
 
-def find_head_named(armature: str) -> Head | None:
-    """A head by its armature's name."""
-    return head_of(bpy.data.objects.get(armature))
+def key_of(head: Head) -> HeadKey:
+    """What finds a head again later: its armature's name, and the library that it is linked from."""
+    library = head.armature.library
+    return head.armature.name, library.filepath if library is not None else None
+
+
+def find_again(key: HeadKey) -> Head | None:
+    """The head of a key, where it is still there."""
+    return head_of(bpy.data.objects.get(key))
 
 
 def _facts_of(head: Head) -> dict[str, Any]:

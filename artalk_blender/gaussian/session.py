@@ -76,9 +76,12 @@ def chosen_avatar(scene: Any, head: Head) -> Avatar:
         raise ArtalkError(f"There is no {NETWORK_FILE} in the folder “{settings.folder}”.",
                           "Choose the published folder under Avatar, or take the default avatar.")
     beside = any((place / HEAD_FILE).is_file() for place in (folder, folder.parent))
-    name = settings.photo.strip()
-    return Avatar(f"GAGAvatar {name}".strip(), str(folder / name) if name else str(folder),
-                  "" if beside else read_preferences(bpy.context).head, remembers=True)
+    name, flame = settings.photo.strip(), read_preferences(bpy.context).head
+    if not beside and not flame:
+        raise ArtalkError(f"There is no {HEAD_FILE} in “{folder}” or beside it.",
+                          "Put it there, or choose a FLAME head in the preferences.")
+    return Avatar(f"GAGAvatar {name}".strip(), str(folder / name) if name else str(folder), "" if beside else flame,
+                  remembers=True)
 
 
 def why_no_avatar(scene: Any) -> str:

@@ -19,6 +19,7 @@ from ..device import memory_in_a_sentence
 from ..errors import EngineError
 from ..flame.model import FlameModel
 from ..flame.skinning import skin
+from ..recorded import Recorded
 from .camera import head_poses, intrinsics, view_matrix
 from .network import HEAD, AvatarNetwork
 from .rasterize import rasterize_with_alpha
@@ -81,6 +82,7 @@ class Avatar:
         for weight in network.upsampler.parameters():       # the order that processors and tensor cores like best
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        self._upsampled = Recorded(lambda features: (network.upsampler.logits(features),))
 
     def pictures(self, played: Played, shot: Shot, wanted: Sequence[int],
                  fresh_noise: int | None = None) -> Iterator[Floats]:
@@ -146,7 +148,7 @@ class Avatar:
         K = K.copy()
         K[:2, 2] += (left, top)
         K[:2] *= np.float32(SIDE / side)
-        picture, alpha = self._upsampled(*self._drawn(points, view, K, (SIDE, SIDE)), generator)
+        picture, alpha = self._finished(*self._drawn(points, view, K, (SIDE, SIDE)), generator)
         rgba = torch.cat([picture, alpha[None]])
         if side != SIDE:
             rgba = F.interpolate(rgba[None], (side, side), mode="bilinear", antialias=True)[0]
@@ -169,9 +171,13 @@ class Avatar:
     def picture(self, points: Floats, pose: Floats,
                 generator: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """The upsampled picture (3,512,512), and what the Gaussians hide (512,512)."""
-        return self._upsampled(*self.features(points, pose), generator)
+        return self._finished(*self.features(points, pose), generator)
 
-    def _upsampled(self, features: torch.Tensor, alpha: torch.Tensor,
-                   generator: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def _finished(self, features: torch.Tensor, alpha: torch.Tensor,
+                  generator: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor]:
         given = features[None].to(_UPSAMPLER.get(self.precision, torch.float32), memory_format=torch.channels_last)
-        return self.network.upsampler.logits(given, generator)[0].float().sigmoid(), alpha
+        if generator is None:
+            (logits,) = self._upsampled(given)
+        else:       # a recording would repeat its noise
+            logits = self.network.upsampler.logits(given, generator)
+        return logits[0].float().sigmoid(), alpha

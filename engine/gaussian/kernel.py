@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fast rasteriser for processors: numba's machine code on as many threads as are wished. Needs numba, no torch.
+"""The fast rasteriser for processors: numba's machine code on as many threads as are wished. Needs numba and the
+product of matrices that numba takes from scipy, no torch.
 
 Draws what `plain` draws, by the same rules. What it does not do: look at rows of pixels that a Gaussian cannot reach
-with 1/255, go on in a tile where every pixel is finished, and add up in double precision. What decides order and reach
+with 1/255, go on in a strip where every pixel is finished, and add up in double precision. What decides order and reach
 is computed in double precision, as there. Four steps: project (Gaussians shared out among threads), sort by depth
 (radix), list by tile and composite (rows of tiles shared out).
 """
@@ -28,6 +29,9 @@ from ..device import wanted_threads
 Floats = NDArray[np.float32]
 
 _TILE = 16
+_ROWS = 8           # of a tile, drawn together
+_PIXELS = _TILE * _ROWS
+_BATCH = 64         # Gaussians added up together; a product of this size stays in the thread that asks for it
 _ONE, _HALF, _NONE = np.float32(1.0), np.float32(0.5), np.float32(0.0)
 _MOST, _LEAST, _DARK = np.float32(0.99), np.float32(1 / 255), np.float32(1e-4)
 _LOWEST, _EIGHTH, _MIDDLE = np.float32(-6.0), np.float32(1 / 8), np.float32(0.35)
@@ -48,7 +52,7 @@ def rasterize_fast(means: Floats, quats: Floats, scales: Floats, opacities: Floa
     padded = np.ascontiguousarray(colors, np.float32)
     if channels % 8:        # whole vector registers
         padded = np.pad(padded, ((0, 0), (0, 8 - channels % 8)))
-    shape = np.empty((count, 7), np.float32)
+    shape = np.empty((count, 8), np.float32)
     tiles = np.empty((count, 4), np.int32)
     keys = np.empty(count, np.uint32)
     camera = np.array([*np.asarray(viewmat, np.float64)[:3].ravel(), K[0, 0], K[1, 1], K[0, 2], K[1, 2]], np.float64)
@@ -78,9 +82,9 @@ def _usual_threads() -> int:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _project(means, quats, scales, opacities, camera, width, height, shape, tiles, keys, start, stop):
-    """Fills shape (N,7: pixel, inverse covariance, opacity, reach up and down), tiles (N,4: as in `plain`, or fewer)
-    and keys (N,): the depth, whose bits sort as whole numbers do since it is positive, or all ones where nothing is
-    seen."""
+    """Fills shape (N,8: pixel, inverse covariance, opacity, reach sideways and up), tiles (N,4: as in `plain`, or
+    fewer) and keys (N,): the depth, whose bits sort as whole numbers do since it is positive, or all ones where nothing
+    is seen."""
     fx, fy, cx, cy = camera[12], camera[13], camera[14], camera[15]
     columns, rows = -(-width // _TILE), -(-height // _TILE)
     key = np.empty(1, np.float32)
@@ -129,7 +133,7 @@ def _project(means, quats, scales, opacities, camera, width, height, shape, tile
             continue
         shape[i, 0], shape[i, 1] = px, py
         shape[i, 2], shape[i, 3], shape[i, 4] = yy / determinant, -xy / determinant, xx / determinant
-        shape[i, 5], shape[i, 6] = opacity, far_y
+        shape[i, 5], shape[i, 6], shape[i, 7] = opacity, far_x, far_y
         tiles[i, 0], tiles[i, 1], tiles[i, 2], tiles[i, 3] = x0, y0, x1, y1
         key[0] = depth
         keys[i] = bits[0]
@@ -203,68 +207,103 @@ def _list_tiles(order, tiles, columns, start, stop):
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTMATH)
 def _composite_row(members, ends, list_row, row, columns, shape, colors, image, light):
     """Draws one row of tiles into image and light, whose sides are whole tiles."""
+    channels = colors.shape[1]
+    near, paint = np.empty((_BATCH, 8), np.float32), np.zeros((_BATCH, channels), np.float32)
+    weights, passing = np.empty((_BATCH, _PIXELS), np.float32), np.empty(_PIXELS, np.float32)
+    added, total = np.empty((_PIXELS, channels), np.float32), np.empty((_PIXELS, channels), np.float32)
     for column in range(columns):
         tile = list_row * columns + column
         begin = ends[tile - 1] if tile else 0
-        _composite(members[begin : ends[tile]], row * _TILE, column * _TILE, shape, colors, image, light)
+        for top in range(row * _TILE, (row + 1) * _TILE, _ROWS):
+            _composite(members[begin : ends[tile]], top, column * _TILE, shape, colors, near, paint, weights, passing,
+                       added, total)
+            _put(total, passing, top, column * _TILE, image, light)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTMATH)
-def _composite(members, top, left, shape, colors, image, light):
-    """Draws one tile."""
+def _composite(members, top, left, shape, colors, near, paint, weights, passing, added, total):
+    """Draws one strip of a tile into total (pixels, channels) and passing (pixels,); the other arrays are for its use.
+
+    What reaches the strip is gathered some at a time, since it lies far apart in memory, and added up as one product
+    of matrices: pixels x Gaussians times Gaussians x channels.
+    """
+    total[:] = _NONE
+    passing[:] = _ONE
     channels = np.uint64(colors.shape[1])
-    pixels = _TILE * _TILE
-    total = np.zeros((pixels, colors.shape[1]), np.float32)
-    passing = np.ones(pixels, np.float32)       # what light comes through, 0 once a pixel is finished
-    left_over = np.ones(pixels, np.float32)     # the same, kept at what it was when the pixel was finished
-    weights = np.empty(pixels, np.float32)
-    touched = np.empty(pixels + 1, np.uint64)
-    across, down = np.empty(pixels, np.float32), np.empty(pixels, np.float32)
-    for pixel in range(pixels):
-        across[pixel], down[pixel] = left + pixel % _TILE, top + pixel // _TILE
+    right, bottom = np.float32(left + _TILE - 1), np.float32(top + _ROWS - 1)
+    filled = np.uint64(0)
     for at in range(len(members)):
         i = np.uint64(members[at])
-        px, py, xx, xy, yy, opacity, tall = shape[i]
-        first = np.uint64(_TILE * max(0, math.floor(py - tall) - top))
-        behind = np.uint64(_TILE * (min(_TILE - 1, math.ceil(py + tall) - top) + 1))
-        _weigh(px, py, xx, xy, yy, opacity, across, down, passing, left_over, weights, first, behind)
-        count = np.uint64(0)
-        for pixel in range(first, behind):      # without a branch, which would be guessed wrong all the time
-            touched[count] = pixel
-            count += np.uint64(weights[pixel] > _NONE)
-        for which in range(count):
-            pixel = touched[which]
-            weight = weights[pixel]
-            for channel in range(channels):
-                total[pixel, channel] += weight * colors[i, channel]
-        if at % 16 == 15 and passing.sum() == _NONE:
-            break
-    for row in range(_TILE):
-        for x in range(_TILE):
-            light[top + row, left + x] = left_over[row * _TILE + x]
-            for channel in range(channels):
-                image[channel, top + row, left + x] = total[row * _TILE + x, channel]
+        one = shape[i]
+        px, py, wide, tall = one[0], one[1], one[6], one[7]
+        if px + wide < left or px - wide > right or py + tall < top or py - tall > bottom:
+            continue
+        for number in range(np.uint64(8)):
+            near[filled, number] = one[number]
+        for channel in range(channels):
+            paint[filled, channel] = colors[i, channel]
+        filled += np.uint64(1)
+        if filled == _BATCH:
+            _add(near, filled, paint, weights, passing, added, total, top, left)
+            filled = np.uint64(0)
+            if passing.max() < _NONE:
+                return
+    if filled:
+        _add(near, filled, paint, weights, passing, added, total, top, left)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTMATH)
-def _weigh(px, py, xx, xy, yy, opacity, across, down, passing, left_over, weights, start, stop):
-    """What a Gaussian's colour counts for in some pixels, and what light it lets through. There is no branch inside
-    and the bounds are unsigned, so that eight pixels are computed at once."""
-    for pixel in range(start, stop):
-        dx, dy = px - across[pixel], py - down[pixel]
-        power = -_HALF * (xx * dx * dx + yy * dy * dy) - xy * dx * dy
-        # exp(power) = exp(power / 8) ^ 8; nothing below 1/255 counts, so power / 8 is from -0.7 to 0
-        e = (power if power > _LOWEST else _LOWEST) * _EIGHTH + _MIDDLE
-        e = _E0 * (_ONE + e * (_ONE + e * (_E2 + e * (_E3 + e * (_E4 + e * (_E5 + e * _E6))))))
-        e = e * e
-        e = e * e
-        alpha = opacity * (e * e)
-        alpha = alpha if alpha < _MOST else _MOST
-        alpha = alpha if alpha >= _LEAST else _NONE
-        alpha = alpha if power <= _NONE else _NONE
-        before = passing[pixel]
-        after = before * (_ONE - alpha)
-        lit = _ONE if after >= _DARK else _NONE     # a factor, since stores under a condition are slow to read again
-        weights[pixel] = alpha * before * lit
-        left_over[pixel] += lit * (after - left_over[pixel])
-        passing[pixel] = after * lit
+def _add(near, filled, paint, weights, passing, added, total, top, left):
+    """Adds the gathered Gaussians, nearest first, to total; and to passing what they hide."""
+    weights[:] = _NONE
+    for which in range(filled):
+        _weigh(near[which], np.float32(left), np.float32(top), passing, weights[which])
+    paint[filled:] = _NONE
+    np.dot(weights.T, paint, added)
+    for pixel in range(np.uint64(_PIXELS)):
+        for channel in range(np.uint64(total.shape[1])):
+            total[pixel, channel] += added[pixel, channel]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FASTMATH)
+def _weigh(one, left, top, passing, weights):
+    """What a Gaussian's colour counts for in a strip's pixels. `passing` is the light that still comes through; less
+    than nothing, what came through before it, once a pixel is finished. There is no branch inside and the bounds are
+    unsigned, so that eight pixels are computed at once."""
+    px, py, opacity, tall = one[0] - left, one[1] - top, one[5], one[7]
+    xx, xy, yy = -_HALF * one[2], one[3], -_HALF * one[4]
+    first, behind = np.uint64(max(0, math.floor(py - tall))), np.uint64(min(_ROWS, math.ceil(py + tall) + 1))
+    for row in range(first, behind):
+        dy = py - np.float32(row)
+        at = row * np.uint64(_TILE)
+        upright, slanted = yy * dy * dy, xy * dy
+        for x in range(np.uint64(_TILE)):
+            dx = px - np.float32(x)
+            power = (xx * dx - slanted) * dx + upright
+            # exp(power) = exp(power / 8) ^ 8; nothing below 1/255 counts, so power / 8 is from -0.7 to 0
+            e = (power if power > _LOWEST else _LOWEST) * _EIGHTH + _MIDDLE
+            e = _E0 * (_ONE + e * (_ONE + e * (_E2 + e * (_E3 + e * (_E4 + e * (_E5 + e * _E6))))))
+            e = e * e
+            e = e * e
+            alpha = opacity * (e * e)
+            alpha = alpha if alpha < _MOST else _MOST
+            alpha = alpha if alpha >= _LEAST else _NONE
+            alpha = alpha if power <= _NONE else _NONE
+            left_over = passing[at + x]
+            before = left_over if left_over > _NONE else _NONE
+            hidden = alpha * before
+            after = before - hidden
+            weights[at + x] = hidden if after >= _DARK else _NONE
+            passing[at + x] = after if after >= _DARK else -abs(left_over)
+
+
+@njit(nogil=True, cache=True)
+def _put(total, passing, top, left, image, light):
+    """A strip's pixels into the picture: channel by channel, so that neighbours in memory are written together."""
+    for channel in range(total.shape[1]):
+        for row in range(_ROWS):
+            for x in range(_TILE):
+                image[channel, top + row, left + x] = total[row * _TILE + x, channel]
+    for row in range(_ROWS):
+        for x in range(_TILE):
+            light[top + row, left + x] = abs(passing[row * _TILE + x])

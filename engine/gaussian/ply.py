@@ -63,7 +63,7 @@ def read_rigged_ply(path: Path, triangles: int) -> RiggedSplats:
     faces = table[_BINDING].astype(np.float64)
     if not ((faces >= 0) & (faces < triangles) & (faces == np.floor(faces))).all():
         raise EngineError(f"“{path.name}” rides on triangles that the head, with {triangles}, doesn't have.",
-                          "Choose the head that it was made on with --head.", code="bad_file")
+                          "Use the head that it was made on.", code="bad_file")
     return RiggedSplats(faces.astype(np.int64), parts["places"], parts["turns"], parts["sizes"], opacities, colors)
 
 

@@ -2,7 +2,7 @@
 """One door to every rasteriser of Gaussians. Importing this module imports neither torch nor numba.
 
 `plain` is torch's, slow, the measure of all others; `numba` is compiled for the processor at its first use; `numpy`
-needs nothing else; `gsplat` is that library's, for graphics cards (written to its documentation, not yet run on one).
+needs nothing else; `gsplat`, `diff` and `diff32` are other people's, for graphics cards (card.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 
 from ..errors import EngineError
 
-BACKENDS = ("auto", "numba", "gsplat", "plain", "numpy")
+BACKENDS = ("auto", "numba", "gsplat", "diff", "diff32", "plain", "numpy")
+ON_CARDS = {"gsplat": "gsplat", "diff": "diff_gaussian_rasterization", "diff32": "diff_gaussian_rasterization_32d"}
 Image = Any     # a tensor where tensors were given, else a numpy array
 
 
@@ -28,16 +29,17 @@ def is_there(package: str) -> bool:
 
 
 def choose_backend(wish: str = "auto", device: str = "cpu") -> str:
-    """The backend for a wish. Raises EngineError where it is unknown, or not to be had here."""
+    """The backend for a wish; `card` is the fastest of those that are there. Raises EngineError where it is unknown,
+    or not to be had here."""
     if wish not in BACKENDS:
         raise EngineError(f"There is no rasteriser “{wish}”.", f"Choose one of {', '.join(BACKENDS)}.")
     if wish == "auto":
         if device != "cpu":
-            return "gsplat" if is_there("gsplat") else "plain"
+            return "card" if any(map(is_there, ON_CARDS.values())) else "plain"
         return "numba" if is_there("numba") else "numpy"
-    if wish == "gsplat" and device == "cpu":
-        raise EngineError("gsplat draws on a graphics card only.", "Choose the rasteriser auto.", code="unsupported")
-    package = {"plain": "torch"}.get(wish, wish)
+    if wish in ON_CARDS and device == "cpu":
+        raise EngineError(f"{wish} draws on a graphics card only.", "Choose the rasteriser auto.", code="unsupported")
+    package = {"plain": "torch", **ON_CARDS}.get(wish, wish)
     if not is_there(package):
         raise EngineError(f"The rasteriser “{wish}” needs {package}, which this Python lacks.",
                           "Choose the rasteriser auto.", code="unsupported")
@@ -100,20 +102,15 @@ def _plain(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tupl
     return (image, light) if tensors else (image.numpy(), light.numpy())
 
 
-def _gsplat(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tuple[Image, Image]:
-    """Covariances are made here, since gsplat makes quaternions one length, which ours need not have."""
-    import torch
-    from gsplat import rasterization
+def _on_card(backend: str) -> Callable[[tuple[Any, ...], tuple[int, int], bool], tuple[Image, Image]]:
+    def draw(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tuple[Image, Image]:
+        from .card import FASTEST, draw_diff, draw_gsplat
 
-    from .plain import NEAR, rotations
+        ways = {name: draw_gsplat if name == "gsplat" else functools.partial(draw_diff, package)
+                for name, package in ON_CARDS.items() if backend == name or (backend == "card" and is_there(package))}
+        return next(iter(ways.values()))(given, size) if len(ways) == 1 else FASTEST(ways, given, size)
 
-    means, quats, scales, opacities, colors, viewmat, K = (value.float() for value in given)
-    with torch.inference_mode():
-        half = rotations(quats) * scales[:, None]
-        images, alphas, _ = rasterization(
-            means, quats, scales, opacities, colors, viewmat[None], K[None], *size, near_plane=NEAR, packed=False,
-            covars=half @ half.mT)
-    return images[0].permute(2, 0, 1), 1 - alphas[0, :, :, 0]
+    return draw
 
 
 def _numba(given: tuple[Any, ...], size: tuple[int, int], tensors: bool) -> tuple[Image, Image]:
@@ -139,5 +136,5 @@ def _in_numpy(draw: Callable[..., tuple[Image, Image]], given: tuple[Any, ...], 
 
 
 _BACKENDS: dict[str, Callable[[tuple[Any, ...], tuple[int, int], bool], tuple[Image, Image]]] = {
-    "plain": _plain, "gsplat": _gsplat, "numba": _numba, "numpy": _numpy,
+    "plain": _plain, "numba": _numba, "numpy": _numpy, **{name: _on_card(name) for name in ("card", *ON_CARDS)},
 }
