@@ -89,7 +89,7 @@ def test_a_retimed_strip_and_fewer_keys(play: Callable[..., Outcome]):
 
 
 def test_the_avatar_in_the_view_the_compositor_and_a_film(play: Callable[..., Outcome]):
-    found = play("avatar", DEMO)
+    found = play("show_avatar", DEMO)
     facts = found.facts
     assert set(found.pictures) >= {"preview_25", "preview_60", "preview_scene", "preview_off", "compositor", "rendered"}
     print("Frames a second, and how long a look takes:", facts["played"], facts["tick_ms"])  # seen with -s

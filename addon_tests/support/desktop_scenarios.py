@@ -247,7 +247,7 @@ def retimed_and_simplified(desk: Desk) -> Steps:
     yield from desk.shot("simplified", "UI")
 
 
-def avatar(desk: Desk) -> Steps:
+def show_avatar(desk: Desk) -> Steps:
     """The avatar in the view: it follows scrubbing and playback, never waits, goes with its switch; then its frames,
     in the compositor and in a film."""
     yield from begin(desk)
