@@ -20,8 +20,6 @@ from ..engine.gaussian.png import read_png
 
 Pixels = NDArray[np.uint8]
 
-_STEPS = 1 << 15
-
 
 def read_frame(path: Path) -> Pixels:
     """(H,W,4) uint8, sRGB with straight alpha, top row first. Raises EngineError or OSError."""
@@ -36,20 +34,27 @@ def read_frame(path: Path) -> Pixels:
 
 def to_display(pixels: NDArray[Any]) -> Pixels:
     """(H,W,4) half floats, scene-linear times alpha -> (H,W,4) uint8, sRGB with straight alpha."""
-    values = pixels.astype(np.float32)
-    result = np.empty(values.shape, np.uint8)
-    color = np.clip(values[..., :3] / np.maximum(values[..., 3:], 1e-6), 0, 1)
-    result[..., :3] = _encoded()[(color * _STEPS + 0.5).astype(np.uint16)]
-    result[..., 3] = values[..., 3].clip(0, 1) * 255 + 0.5
+    halves = np.ascontiguousarray(pixels, np.float16)
+    alpha = halves[..., 3]
+    result = _bytes_of_halves()[halves.view(np.uint16)]
+    part = (alpha > 0) & (alpha < 1)  # a rim: what is whole or nothing needs no division
+    color = halves[part].astype(np.float32)
+    result[part, :3] = _encoded(color[:, :3] / color[:, 3:])
+    result[..., 3] = alpha.astype(np.float32).clip(0, 1) * 255 + 0.5
     return result
 
 
-@functools.cache
-def _encoded() -> Pixels:
-    """sRGB bytes for so many steps of light from 0 to 1: a tenth of what the power costs, and within a byte of it."""
-    light = np.arange(_STEPS + 1) / _STEPS
+def _encoded(light: NDArray[np.float32]) -> Pixels:
+    light = light.clip(0, 1)
     curve = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
     return (curve * 255 + 0.5).astype(np.uint8)
+
+
+@functools.cache
+def _bytes_of_halves() -> Pixels:
+    """sRGB bytes of all half floats there are, by their bits."""
+    with np.errstate(invalid="ignore"):
+        return _encoded(np.nan_to_num(np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)))
 
 
 class FrameReader:
