@@ -50,6 +50,7 @@ def watched_playback(desk: Desk, preview: Any) -> Steps:
     yield from play_rounds(desk, "with it", asked)
     yield from desk.shot("preview_playing", rest=False)
     yield from stop_playing(desk)
+    bpy.context.scene.use_preview_range = False
     ticks.sort()
     desk.facts["tick_ms"] = {"median": round(ticks[len(ticks) // 2], 2), "longest": round(ticks[-1], 2)}
     desk.facts["dropped"] = now.planner.dropped

@@ -238,6 +238,11 @@ def _tick(preview: Preview) -> float | None:
     """What Blender calls again and again, until this preview is not the one that is on."""
     if preview is not _preview:
         return None
+    _look(preview)
+    return _TICK if preview is _preview else None
+
+
+def _look(preview: Preview) -> None:
     try:
         preview.look()
     except ReferenceError:  # the head was just deleted: the next tick finds another, or none
@@ -245,15 +250,24 @@ def _tick(preview: Preview) -> float | None:
     except Exception as error:  # noqa: BLE001  a bug of ours must not stop Blender thirty times a second
         note_problem(error)
         switch(False)
-        return None
-    return _TICK
 
 
 @persistent
 def _note_change(*_: Any) -> None:
-    """The frame or anything else was evaluated anew."""
+    """Anything was evaluated anew."""
     if _preview is not None:
         _preview.changed = True
+
+
+@persistent
+def _note_frame(scene: Any, *_: Any) -> None:
+    """Another frame: a picture that is there already is drawn with it, and not by drawing all of the view again."""
+    if _preview is None:
+        return
+    _preview.changed = True
+    windows = bpy.context.window_manager.windows
+    if not bpy.app.is_job_running("RENDER") and any(window.scene == scene for window in windows):
+        _look(_preview)
 
 
 @persistent
@@ -262,7 +276,7 @@ def _off(*_: Any) -> None:
     switch(False)
 
 
-_HANDLERS = (("load_pre", _off), ("frame_change_post", _note_change), ("depsgraph_update_post", _note_change))
+_HANDLERS = (("load_pre", _off), ("frame_change_post", _note_frame), ("depsgraph_update_post", _note_change))
 
 
 def register() -> None:
