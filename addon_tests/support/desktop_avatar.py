@@ -90,13 +90,13 @@ def frames_everywhere(desk: Desk) -> Steps:
         assert bpy.ops.artalk.add_avatar_to_compositor() == {"FINISHED"}
         assert bpy.ops.artalk.avatar_movie(filepath=str(desk.out / "talk.mp4")) == {"FINISHED"}
     desk.facts["film"] = (desk.out / "talk.mp4").stat().st_size
-    area = desk.area("DOPESHEET_EDITOR")
-    area.type = "NODE_EDITOR"
+    area = desk.area()
     area.ui_type = "CompositorNodeTree"
     yield from desk.turns()
     region = next(region for region in area.regions if region.type == "WINDOW")
     with bpy.context.temp_override(window=desk.window, area=area, region=region):
         bpy.ops.node.view_all()
-    yield from desk.shot("compositor")
-    area.type = "DOPESHEET_EDITOR"
+    yield from desk.shot("compositor", rest=False)
+    area.ui_type = "VIEW_3D"
+    yield from desk.turns()
     yield from final_render(desk)

@@ -276,7 +276,7 @@ def show_avatar(desk: Desk) -> Steps:
 
     scene.frame_set(25)
     settings.camera = "SCENE"
-    yield from desk.until(lambda: shows(25), "the avatar where the head stands")
+    yield from desk.until(lambda: preview.current().screen.is_whole and shows(25), "the avatar where the head stands")
     yield from desk.shot("preview_scene")
     settings.camera = "AVATAR"
     scene.frame_start, scene.frame_end = 22, 30

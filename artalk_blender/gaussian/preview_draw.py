@@ -47,6 +47,11 @@ class Screen:
         self._whole = False  # over the whole view, where the head stands; else in the corner
         self._main = 0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the picture lies over the whole view."""
+        return self._whole
+
     def open(self) -> None:
         self._handle = bpy.types.SpaceView3D.draw_handler_add(self._draw, (), "WINDOW", "POST_PIXEL")
 
