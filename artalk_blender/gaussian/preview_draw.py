@@ -87,8 +87,9 @@ class Screen:
     def _redraw() -> None:
         for window in bpy.context.window_manager.windows:
             for area in window.screen.areas:
-                if area.type == "VIEW_3D":
-                    area.tag_redraw()
+                for region in area.regions if area.type == "VIEW_3D" else ():
+                    if region.type == "WINDOW":  # the view alone: panels cost more than a picture
+                        region.tag_redraw()
 
     def _draw(self) -> None:
         """Blender calls this when it has drawn a 3D view; coordinates are pixels of its region."""
