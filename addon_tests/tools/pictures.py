@@ -32,7 +32,7 @@ GUIDE = {
     "speech": ("manner_and_text", "spoken", 400),
     "style": ("manner_and_text", "style", 400),
     "heads": ("manner_and_text", "two_heads", 1200),
-    "avatar": ("show_avatar", "preview_25", 1200),
+    "avatar": ("show_avatar", "preview_scene", 1200),
     "avatar_nodes": ("show_avatar", "compositor", 1200),
     "avatar_render": ("show_avatar", "rendered", 512),
     "german": ("german", "german", 400),
