@@ -121,3 +121,71 @@ def node_tree(material: Any) -> Any:
     if material.node_tree is None:
         material.use_nodes = True
     return material.node_tree
+
+
+def compositor_tree(scene: Any) -> Any:
+    """A scene's compositor nodes, or None where it has none: since 5.0 they are a node group that is chosen."""
+    if hasattr(scene, "compositing_node_group"):
+        return scene.compositing_node_group
+    return scene.node_tree
+
+
+def make_compositor_tree(scene: Any) -> Any:
+    """Gives a scene without compositor nodes those that Blender begins with."""
+    if not hasattr(scene, "compositing_node_group"):
+        scene.use_nodes = True
+        return scene.node_tree
+    scene.compositing_node_group = bpy.data.node_groups.new("Compositor Nodes", "CompositorNodeTree")
+    fill_compositor_tree(scene)
+    return scene.compositing_node_group
+
+
+def fill_compositor_tree(scene: Any) -> None:
+    """Gives an empty compositor tree what is rendered, and lets it go to the output."""
+    tree, grouped = compositor_tree(scene), hasattr(scene, "compositing_node_group")
+    if grouped and not any(item.in_out == "OUTPUT" for item in tree.interface.items_tree):
+        tree.interface.new_socket(name="Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+    rendered = tree.nodes.new("CompositorNodeRLayers")
+    output = tree.nodes.new("NodeGroupOutput" if grouped else "CompositorNodeComposite")
+    rendered.location, output.location = (-300.0, 200.0), (300.0, 200.0)
+    rendered.scene = scene
+    tree.links.new(output.inputs[0], rendered.outputs["Image"])
+
+
+def drop_compositor_tree(scene: Any) -> None:
+    """Takes a tree away that `make_compositor_tree` made: before 5.0 it can only be switched off."""
+    if not hasattr(scene, "compositing_node_group"):
+        scene.use_nodes = False
+        return
+    tree = scene.compositing_node_group
+    scene.compositing_node_group = None
+    if not tree.users:
+        bpy.data.node_groups.remove(tree)
+
+
+def compositor_runs(scene: Any) -> bool:
+    """Whether a render goes through the compositor nodes; since 5.0 it does where there are any."""
+    return hasattr(scene, "compositing_node_group") or bool(scene.use_nodes)
+
+
+def let_compositor_run(scene: Any, run: bool) -> None:
+    """Switches the compositor nodes on or off, where there is a switch."""
+    if not hasattr(scene, "compositing_node_group"):
+        scene.use_nodes = run
+
+
+def set_straight(node: Any, straight: bool) -> None:
+    """What an Alpha Convert node makes: straight alpha or premultiplied. 5.0 made its setting a socket."""
+    if hasattr(node, "mapping"):
+        node.mapping = "PREMUL_TO_STRAIGHT" if straight else "STRAIGHT_TO_PREMUL"
+    else:
+        node.inputs["Type"].default_value = "To Straight" if straight else "To Premultiplied"
+
+
+def new_color_strip(editor: Any, name: str, channel: int, start: int, frames: int, color: tuple[float, ...]) -> Any:
+    """A strip of one colour; 5.0 asks for its length where its end was asked for."""
+    asked = editor.strips.bl_rna.functions["new_effect"].parameters
+    span = {"length": frames} if "length" in asked else {"frame_end": start + frames}
+    strip = editor.strips.new_effect(name, "COLOR", channel, start, **span)
+    strip.color = color
+    return strip

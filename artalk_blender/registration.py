@@ -6,10 +6,11 @@ from __future__ import annotations
 from . import cli, language, live_tuning, preferences, properties
 from .animation import growing
 from .audio import reports
-from .gaussian import memory
+from .gaussian import memory, preview
 from .gaussian import properties as avatar_properties
 from .ops import (
     avatar,
+    avatar_show,
     check,
     generate,
     head,
@@ -31,7 +32,7 @@ from .worker import job
 MODULES = (
     language, properties, retarget_properties, avatar_properties, live_tuning, preferences, growing, reports, job, head,
     speech, speak, style, generate, regenerate, takes, simplify, retarget, retarget_landmarks, check, motion_io,
-    retarget_io, avatar, memory, menus, retarget_panel, panels, cli,
+    retarget_io, avatar, avatar_show, memory, preview, menus, retarget_panel, panels, cli,
 )
 
 

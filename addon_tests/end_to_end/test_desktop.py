@@ -113,6 +113,14 @@ def test_landmarks_are_clicked_and_the_take_speaks_on_a_stranger(play: Callable[
     assert set(found.pictures) >= {"side_by_side", "retargeted"}
 
 
+def test_the_avatar_in_the_view_the_compositor_and_a_film(play: Callable[..., Outcome]):
+    found = play("show_avatar", DEMO)
+    facts = found.facts
+    assert set(found.pictures) >= {"preview_25", "preview_60", "preview_scene", "preview_off", "compositor", "rendered"}
+    print("Frames a second, and how long a look takes:", facts["played"], facts["tick_ms"])  # seen with -s
+    assert facts["played"]["with it"]["asked"][-1] == 0 and facts["film"] > 10_000
+
+
 def test_an_error_is_shown(play: Callable[..., Outcome], tmp_path: Path):
     (tmp_path / "broken.wav").write_bytes(b"RIFF not a sound")
     play("error", tmp_path / "broken.wav")

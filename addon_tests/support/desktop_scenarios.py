@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import bpy
+from desktop_avatar import frames_everywhere, play_rounds, watched_playback
 from desktop_driver import CALM, Desk, Steps, extension
 from desktop_happenings import interrupted  # noqa: F401  a scenario, too
 from desktop_retarget import retarget_by_clicks  # noqa: F401
@@ -245,6 +246,50 @@ def retimed_and_simplified(desk: Desk) -> Steps:
     yield from desk.until(lambda: not busy() and "simplified" in bpy.data.actions[name]["artalk_take"], "fewer keys")
     desk.facts["fewer"] = count / sum(len(curve.keyframe_points) for curve in curves_of(bpy.data.actions[name]))
     yield from desk.shot("simplified", "UI")
+
+
+def show_avatar(desk: Desk) -> Steps:
+    """The avatar in the view: it follows scrubbing and playback, never waits, goes with its switch; then its frames,
+    in the compositor and in a film."""
+    yield from begin(desk)
+    yield from add_head(desk)
+    yield from open_speech(desk, desk.arguments[0])
+    yield from generate(desk)
+    scene = bpy.context.scene
+    settings = scene.artalk_avatar
+    settings.size = 256
+    preview = extension("gaussian.preview")
+    yield from desk.open_panel("avatar", above=r"artalk\.simplify_take\(")
+    yield from desk.open_panel("avatar_show", above=r"artalk\.export_splats\(")
+    yield from play_rounds(desk, "without", [0])
+    yield from stop_playing(desk)
+    yield from desk.click(r"artalk\.preview_avatar\(")
+    yield from desk.until(preview.is_on, "the preview")
+
+    def shows(frame: int, whole: str = "") -> bool:
+        return preview.current().planner.state == f"Avatar: frame {frame}{whole}"
+
+    for frame in (25, 60):
+        scene.frame_set(frame)
+        yield from desk.until(lambda frame=frame: shows(frame), f"frame {frame} in full")
+        yield from desk.shot(f"preview_{frame}")
+    yield from watched_playback(desk, preview)
+
+    scene.frame_set(25)
+    settings.camera = "SCENE"
+    yield from desk.until(lambda: preview.current().screen.is_whole and shows(25), "the avatar where the head stands")
+    yield from desk.shot("preview_scene")
+    settings.camera = "AVATAR"
+    scene.frame_start, scene.frame_end = 22, 30
+    yield from frames_everywhere(desk)
+    yield from desk.click(r"artalk\.preview_avatar\(")
+    yield from desk.until(lambda: not preview.is_on(), "the preview's end")
+    yield from desk.shot("preview_off")
+    bpy.ops.artalk.preview_avatar()
+    assert preview.is_on()
+    bpy.ops.wm.read_homefile()
+    yield from desk.turns()
+    assert not preview.is_on()
 
 
 def error(desk: Desk) -> Steps:

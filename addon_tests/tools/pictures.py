@@ -32,6 +32,9 @@ GUIDE = {
     "speech": ("manner_and_text", "spoken", 400),
     "style": ("manner_and_text", "style", 400),
     "heads": ("manner_and_text", "two_heads", 1200),
+    "avatar": ("show_avatar", "preview_scene", 1200),
+    "avatar_nodes": ("show_avatar", "compositor", 1200),
+    "avatar_render": ("show_avatar", "rendered", 512),
     "german": ("german", "german", 400),
 }
 _COLORS, _ROUNDS = 256, 3  # of a palette, and of fitting it: a third of the bytes, and hardly anybody sees it

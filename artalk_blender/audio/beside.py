@@ -41,10 +41,15 @@ def mix_beside(blend: Path, path: Path, blender: str = _BLENDER) -> bool:
     return _run("mixer.py", [str(blend), str(path)], blender) and path.is_file()
 
 
+def blender_command(script: Path, blender: str = _BLENDER) -> list[str]:
+    """The command line that has another Blender, or a Python that has bpy, run a script; `--` and arguments follow."""
+    file = str(script.resolve())
+    return [blender, *_OPTIONS, file] if blender else [sys.executable, file]
+
+
 def _run(script: str, arguments: list[str], blender: str) -> bool:
     """Whether a script beside this file did its work."""
-    file = str(Path(__file__).resolve().with_name(script))
-    command = [blender, *_OPTIONS, file] if blender else [sys.executable, file]
+    command = blender_command(Path(__file__).with_name(script), blender)
     try:
         ended = subprocess.run([*command, "--", *arguments], env=clean_environment(), timeout=_PATIENCE,
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from . import avatar_panel, check_panel, retarget_panel, sections
+from . import avatar_panel, avatar_show_panel, check_panel, retarget_panel, sections
 
 Draw = Callable[[Any, Any], None]
 _SPACES = (("", "VIEW_3D"), ("sequencer_", "SEQUENCE_EDITOR"))
@@ -28,10 +28,12 @@ _PANELS: tuple[tuple[str, str, Draw, bool], ...] = (
     ("retarget", "Retarget", retarget_panel.draw_retarget, True),
     ("retarget_table", "Mapping Table", retarget_panel.draw_table, True),
     ("avatar", "Avatar", avatar_panel.draw_avatar, True),
+    ("avatar_show", "Show Avatar", avatar_show_panel.draw_avatar_show, True),
     ("check", "Lip-Sync Check", check_panel.draw_lip_check, True),
     ("help", "Help", sections.draw_help, True),
 )
-_PARENTS = {"identity": "head", "speak": "speech", "range": "takes", "retarget_table": "retarget"}
+_PARENTS = {"identity": "head", "speak": "speech", "range": "takes", "retarget_table": "retarget",
+            "avatar_show": "avatar"}
 
 
 def _panel(prefix: str, space: str, name: str, label: str, show: Draw, closed: bool) -> type:

@@ -49,6 +49,7 @@ class Request:
     pictures: dict[int, NDArray[Any]] = field(default_factory=dict)  # (H,W,4) by index; whoever takes one pops it
     outside: set[int] = field(default_factory=set)  # indices whose motion was brought within what the avatar knows
     cancel_asked: float | None = None
+    quiet: bool = False  # asked on the side: nobody has to wait for it, jobs go first
 
     @property
     def fraction(self) -> float:
@@ -81,8 +82,8 @@ class WorkerClient:
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way."""
-        return bool(self._open)
+        """Whether a request is under way that somebody waits for."""
+        return any(not request.quiet for request in self._open.values())
 
     @property
     def log(self) -> str:
