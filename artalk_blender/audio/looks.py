@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -40,7 +42,7 @@ class StripLook:
 
     def change(self, now: StripLook) -> str:
         """What became of the strip: same, moved (only that), trimmed or shown in another part, or another sound."""
-        if now.file != self.file or now.rate != self.rate or len(now.keys) != len(self.keys):
+        if not is_same_file(self.file, now.file) or now.rate != self.rate or len(now.keys) != len(self.keys):
             return OTHER
         if any(abs(a - b) > _NEAR for a, b in zip(now.keys, self.keys, strict=True)):
             return OTHER
@@ -57,6 +59,17 @@ class StripLook:
 
 _KINDS: dict[str, Any] = {"start": float, "end": float, "offset": float, "sound_offset": float,
                           "keys": lambda keys: tuple(float(key) for key in keys), "file": str, "rate": float}
+
+
+def is_same_file(before: str, now: str) -> bool:
+    """Whether a path still means the sound that another one meant: also when both were moved along with the project,
+    perhaps to another machine, so that nothing is left where it was."""
+    before, now = os.path.normpath(before), os.path.normpath(now)
+    if before == now:
+        return True
+    if re.split(r"[\\/]", before)[-1] != re.split(r"[\\/]", now)[-1]:
+        return False
+    return not os.path.exists(before) or (os.path.exists(now) and os.path.samefile(before, now))
 
 
 def look_of(strip: Any, scene: Any) -> StripLook:

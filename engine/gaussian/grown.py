@@ -22,11 +22,11 @@ Floats = NDArray[np.float32]
 _FINE = {"lips": 3.0, "iris": 6.0, "pupil": 6.0, "sclera": 3.0, "brows": 3.0, "lashes": 3.0, "teeth": 2.0,
          "nostrils": 3.0, "mouth": 0.7, "hair": 0.7}     # how much denser than skin
 _LIGHT = np.array([0.3, 0.55, 0.78])                    # from where it comes, over the camera's shoulder
-_WIDTH, _FLATNESS, _OPACITY = 0.75, 0.12, 0.96           # of the gap; of the width
+_WIDTH, _FLATNESS, _OPACITY = 0.95, 0.1, 0.96            # of the gap, so that nothing shows through; of the width
 _STEP = np.array([0.7548776662466927, 0.5698402909980532])     # R2: powers of the plastic number's inverse
 
 
-def grow(head: FlameModel, texture: NDArray[np.uint8] | None, count: int = 60_000) -> RiggedSplats:
+def grow(head: FlameModel, texture: NDArray[np.uint8] | None, count: int = 75_000) -> RiggedSplats:
     """About `count` splats on a head, at least one for each triangle.
 
     `texture` (H,W,3) is sRGB over the head's UVs; None: all of one grey.
@@ -55,7 +55,7 @@ def grow(head: FlameModel, texture: NDArray[np.uint8] | None, count: int = 60_00
                         np.full(len(faces), _OPACITY, np.float32), colors)
 
 
-def grow_from_file(path: Path, count: int = 60_000) -> tuple[FlameModel, RiggedSplats]:
+def grow_from_file(path: Path, count: int = 75_000) -> tuple[FlameModel, RiggedSplats]:
     """A head file, and the splats on it; coloured where a picture of the file's name lies beside it."""
     head = read_flame(path)
     picture = path.with_suffix(".png")
