@@ -18,7 +18,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "addon_tests" / "support"))
-from desktop import DEMO, Desktop, find_desktop  # noqa: E402
+from desktop import DEMO, SIZE, Desktop, find_desktop  # noqa: E402
 
 DOCS = ROOT / "docs"
 TALK = "talk"
@@ -37,14 +37,14 @@ GUIDE = {
     "avatar_render": ("show_avatar", "rendered", 512),
     "german": ("german", "german", 400),
 }
-SCREEN, _STATUS_BAR = (1600, 1000), 26  # pixels
+_STATUS_BAR = 26  # pixels
 _COLORS, _ROUNDS = 256, 3  # of a palette, and of fitting it: a third of the bytes, and hardly anybody sees it
 
 
 def save_small(source: Path, target: Path, width: int) -> None:
     """A picture as a PNG with a palette, at most `width` pixels wide."""
     image = Image.open(source).convert("RGB")
-    if image.size == SCREEN:     # the bar at the bottom may name this machine's folders
+    if image.size == SIZE:     # the bar at the bottom may name this machine's folders
         image = image.crop((0, 0, image.width, image.height - _STATUS_BAR))
     if image.width > width:
         image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
