@@ -99,9 +99,11 @@ def test_lips_that_are_parted_at_rest_close_without_jitter() -> None:
     face = replace(head.face, neutral=head.face.neutral + np.tensordot(share, head.face.deltas.astype(np.float64), 1))
     parted = replace(head, face=face, measured=head.measured + np.tensordot(share, head.measured_deltas, 1))
     assert parted.aperture(np.zeros((1, len(share))))[0] > 0.009
-    motion = speech_motion()
-    found = measure(parted, ELSEWHERE, motion, prepare(source_face(), face).solve(motion).weights)
+    motion, transfer = speech_motion(), prepare(source_face(), face)
+    found = measure(parted, ELSEWHERE, motion, transfer.solve(motion).weights)
     assert found.correlation > 0.98 and found.closure < 0.5 and found.jerk < 1.2, found
+    loose = transfer.with_options(Options(contact=0.0, lip_shape=0.0)).solve(motion)
+    assert measure(parted, ELSEWHERE, motion, loose.weights).closure > 3.0, "it is the contact that closes them"
 
 
 def test_a_station_that_missed_its_lip_parts_nothing() -> None:
@@ -210,10 +212,6 @@ def test_other_strengths_without_preparing_again() -> None:
     away = transfer.system.reached(live, shown) - transfer.system.reached(full, shown)
     assert np.linalg.norm(away, axis=2).max() < 0.25  # mm, while the slider moves
     assert np.abs(np.diff(full, 3, axis=0)).mean() < 0.9 * np.abs(np.diff(start, 3, axis=0)).mean()
-    loose = transfer.with_options(Options(contact=0.0, lip_shape=0.0)).weights(reduced)
-    closed = np.abs(reduced.gap).max(1) < 0.05
-    gap = [np.abs(transfer.system.gaps(x))[closed].max() for x in (start, loose)]
-    assert gap[0] < 0.75 * gap[1]
 
 
 def test_twice_the_same_slider_and_faces_turned_inside_out() -> None:
