@@ -16,10 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import bpy
+from avatar_stage import key
 
-import artalk_blender
+import artalk_blender  # mounts the engine
 from artalk_blender.gaussian.cache import digests
 from artalk_blender.gaussian.frame_reader import read_frame
 from artalk_blender.gaussian.session import ask, chosen_avatar, played_now
@@ -49,10 +51,8 @@ def main() -> None:
     scene = bpy.context.scene
     bpy.ops.artalk.add_head()
     head = find_head(bpy.context)
-    block = head.shape_keys.key_blocks["jawOpen"]
-    for frame, value in ((1, 0.0), (100, 1.0)):
-        block.value = value
-        block.keyframe_insert("value", frame=frame)
+    key(head, 1, jawOpen=0.0)
+    key(head, 100, jawOpen=1.0)
     graph, frame_ms = bpy.context.view_layer.depsgraph, 1000 / 24
     avatar = chosen_avatar(scene, head)
 

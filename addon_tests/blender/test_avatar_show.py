@@ -12,10 +12,8 @@ from types import SimpleNamespace
 import bpy
 import numpy as np
 import pytest
-from artalk_blender.engine.assets import DEFAULT_HEAD
-from artalk_blender.engine.gaussian.grown import grow_from_file
-from artalk_blender.engine.gaussian.ply import write_rigged_ply
 from artalk_blender.engine.gaussian.png import read_png
+from avatar_stage import set_avatar_stage, write_few_splats
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 
@@ -26,7 +24,6 @@ from artalk_blender.gaussian.compositor import concerns, our_group
 from artalk_blender.gaussian.preview import Preview, View, shot_through
 from artalk_blender.gaussian.sequencer import our_strip
 from artalk_blender.head.build import Head
-from artalk_blender.head.handle import find_head
 from artalk_blender.worker import job as worker_job
 
 SIZE = 48
@@ -35,10 +32,7 @@ PATIENCE = 60.0  # seconds
 
 @pytest.fixture(scope="module")
 def splats(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default avatar with few splats, as a file: quickly drawn where numpy draws."""
-    path = tmp_path_factory.mktemp("splats") / "few.ply"
-    write_rigged_ply(path, grow_from_file(DEFAULT_HEAD)[1].thinned(1500))
-    return path
+    return write_few_splats(tmp_path_factory.mktemp("splats"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,18 +44,7 @@ def registered() -> Iterator[None]:
 
 @pytest.fixture
 def stage(scene: bpy.types.Scene, splats: Path, tmp_path: Path) -> Head:
-    """A saved file, the default head with a mouth that opens from frame 1 to 4, an avatar of few splats."""
-    bpy.ops.artalk.add_head()
-    head = find_head(bpy.context)
-    block = head.shape_keys.key_blocks["jawOpen"]
-    for frame, value in ((1, 0.0), (4, 0.8)):
-        block.value = value
-        block.keyframe_insert("value", frame=frame)
-    scene.frame_start, scene.frame_end = 1, 4
-    settings = scene.artalk_avatar
-    settings.avatar, settings.file, settings.size = "FILE", str(splats), SIZE
-    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "talk.blend"))
-    return head
+    return set_avatar_stage(scene, splats, tmp_path / "talk.blend", SIZE)
 
 
 def refused(operator: Callable[..., set[str]], **settings: object) -> str:

@@ -108,10 +108,8 @@ def test_landmarks_are_clicked_and_the_take_speaks_on_a_stranger(play: Callable[
     found = play("retarget_by_clicks", DEMO, tmp_path / "stranger.npz")
     assert any("crossed" in note for note in found.facts["crossed"])
     assert not any("crossed" in note or "guessed" in note for note in found.facts["notes"])
-    off = found.facts["off_mm"]
-    assert max(off[name] for name in off if name != "chin") < 8.0, "a click takes the vertex beneath it"
-    assert off["chin"] < 12.0, "its outline is seen edge-on, where the next vertex is farther"
-    assert found.facts["lips_mm"][0] < 5.0 and max(found.facts["opened"]) > 0.25
+    assert max(found.facts["off_mm"].values()) < 8.0, "a click takes the vertex beneath it"
+    assert found.facts["lips_mm"][0] < 4.0 and max(found.facts["opened"]) > 0.25
     assert set(found.pictures) >= {"side_by_side", "retargeted"}
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy_extras.io_utils import ExportHelper
 
 from ..errors import ArtalkError
 from ..gaussian.camera import camera_at
@@ -17,15 +16,15 @@ from ..gaussian.session import why_no_avatar
 from ..head.handle import find_head
 from ..runner import Work
 from ..worker.job import ModalJob, give_memory_back, holds_memory, is_busy
-from .reasoned import Reasoned
+from .reasoned import BUSY, NO_HEAD, BrowsedJob, Reasoned
 
 
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why no avatar can be rendered now, in one sentence; empty when it can."""
     if is_busy():
-        return "Another job is running; Esc stops it"
+        return BUSY
     if find_head(context) is None:
-        return "Select a head, or add one with Add > ARTalk Head"
+        return NO_HEAD
     return why_no_avatar(context.scene)
 
 
@@ -54,7 +53,7 @@ class ARTALK_OT_render_avatar(Reasoned, ModalJob, bpy.types.Operator):
         yield from AvatarRender(bpy.context).work(self)
 
 
-class ARTALK_OT_export_splats(Reasoned, ModalJob, bpy.types.Operator, ExportHelper):
+class ARTALK_OT_export_splats(Reasoned, BrowsedJob, bpy.types.Operator):
     """Write the avatar's splats as they stand at this frame, or at every frame, as .ply files for other programs"""
 
     bl_idname = "artalk.export_splats"
@@ -68,15 +67,6 @@ class ARTALK_OT_export_splats(Reasoned, ModalJob, bpy.types.Operator, ExportHelp
     every_frame: bpy.props.BoolProperty(
         name="Every Frame", default=False, description="A file for each frame of the scene, with its number",
     )
-    _browsed = False
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self._browsed = True
-        return ExportHelper.invoke(self, context, event)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        modal, self._browsed = self._browsed and not bpy.app.background, False
-        return self.run(context, modal)
 
     def work(self) -> Work[None]:
         scene = bpy.context.scene
@@ -96,7 +86,7 @@ class ARTALK_OT_free_memory(Reasoned, bpy.types.Operator):
     @staticmethod
     def reason(context: bpy.types.Context) -> str:
         if is_busy():
-            return "Another job is running; Esc stops it"
+            return BUSY
         return "" if holds_memory() else "The engine isn't running"
 
     def execute(self, context: bpy.types.Context) -> set[str]:

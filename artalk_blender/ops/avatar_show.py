@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy_extras.io_utils import ExportHelper
 
 from .. import compat
 from ..audio.strip import scene_rate
@@ -27,22 +26,14 @@ from ..gaussian.session import chosen_avatar, frames_folder, take_name, why_no_a
 from ..head.handle import find_head
 from ..language import said
 from ..runner import Work
-from ..worker.job import Job, ModalJob, is_busy
-from .reasoned import Reasoned
+from ..worker.job import Job, ModalJob
+from .avatar import disabled_reason
+from .reasoned import NO_HEAD, BrowsedJob, Reasoned
 
 _BACKGROUND = (0.115, 0.128, 0.140)
 _TAKES_OVER = ("Renders show the Sequencer from now on, not the 3D scene: mute the strip, or switch Sequencer off "
                "under Post Processing, to have that back.")
 _TEMPORARY = "The file isn't saved: the frames lie in a temporary folder until Blender ends. Save it and render again."
-
-
-def frames_reason(context: bpy.types.Context) -> str:
-    """Why there are no frames to show, in one sentence; empty when there may be."""
-    if is_busy():
-        return "Another job is running; Esc stops it"
-    if find_head(context) is None:
-        return "Select a head, or add one with Add > ARTalk Head"
-    return why_no_avatar(context.scene)
 
 
 def found_frames(context: bpy.types.Context) -> tuple[FrameFolder, bool]:
@@ -62,7 +53,7 @@ class ARTALK_OT_add_avatar_to_compositor(Reasoned, bpy.types.Operator):
     bl_label = "Add to Compositor"
     bl_options = {"REGISTER", "UNDO"}
 
-    reason = staticmethod(frames_reason)
+    reason = staticmethod(disabled_reason)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
@@ -77,19 +68,16 @@ class ARTALK_OT_add_avatar_to_compositor(Reasoned, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class ARTALK_OT_remove_avatar_from_compositor(bpy.types.Operator):
+class ARTALK_OT_remove_avatar_from_compositor(Reasoned, bpy.types.Operator):
     """Take the avatar's node group out of the compositor, and nothing else"""
 
     bl_idname = "artalk.remove_avatar_from_compositor"
     bl_label = "Remove from Compositor"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        there = our_group() is not None
-        if not there:
-            cls.poll_message_set(said("The avatar is not in the compositor"))
-        return there
+    @staticmethod
+    def reason(context: bpy.types.Context) -> str:
+        return "" if our_group() is not None else "The avatar is not in the compositor"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         remove_from_compositor()
@@ -103,7 +91,7 @@ class ARTALK_OT_add_avatar_to_sequencer(Reasoned, ModalJob, bpy.types.Operator):
     bl_label = "Add to Sequencer"
     bl_options = {"REGISTER", "UNDO"}
 
-    reason = staticmethod(frames_reason)
+    reason = staticmethod(disabled_reason)
 
     def work(self) -> Work[None]:
         frames, kept = found_frames(bpy.context)
@@ -123,33 +111,30 @@ def _show_copied(job: Job, done: int, frames: FrameFolder) -> None:
     job.show(f"Copying frames for the screen: {done} of {total}", done / total)
 
 
-class ARTALK_OT_remove_avatar_from_sequencer(bpy.types.Operator):
+class ARTALK_OT_remove_avatar_from_sequencer(Reasoned, bpy.types.Operator):
     """Take the avatar's strip out of the Sequencer, and nothing else"""
 
     bl_idname = "artalk.remove_avatar_from_sequencer"
     bl_label = "Remove from Sequencer"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        there = our_strip(compat.sequencer_scene(context)) is not None
-        if not there:
-            cls.poll_message_set(said("The avatar is not in the Sequencer"))
-        return there
+    @staticmethod
+    def reason(context: bpy.types.Context) -> str:
+        return "" if our_strip(compat.sequencer_scene(context)) is not None else "The avatar is not in the Sequencer"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         remove_from_sequencer(compat.sequencer_scene(context))
         return {"FINISHED"}
 
 
-class ARTALK_OT_avatar_movie(Reasoned, ModalJob, bpy.types.Operator, ExportHelper):
+class ARTALK_OT_avatar_movie(Reasoned, BrowsedJob, bpy.types.Operator):
     """Make an MP4 of the avatar's frames with the sound of the scene; your render settings stay as they are"""
 
     bl_idname = "artalk.avatar_movie"
     bl_label = "Make Avatar Movie"
     bl_options = {"REGISTER"}
 
-    reason = staticmethod(frames_reason)
+    reason = staticmethod(disabled_reason)
     stopped = "Stopped; no movie was made."
     filename_ext = ".mp4"
     filter_glob: bpy.props.StringProperty(default="*.mp4", options={"HIDDEN"})
@@ -157,15 +142,6 @@ class ARTALK_OT_avatar_movie(Reasoned, ModalJob, bpy.types.Operator, ExportHelpe
         name="Background", subtype="COLOR_GAMMA", size=3, min=0.0, max=1.0, default=_BACKGROUND,
         description="What lies behind the avatar: a movie has no transparency",
     )
-    _browsed = False
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self._browsed = True
-        return ExportHelper.invoke(self, context, event)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        modal, self._browsed = self._browsed and not bpy.app.background, False
-        return self.run(context, modal)
 
     def work(self) -> Work[None]:
         frames, _ = found_frames(bpy.context)
@@ -176,24 +152,20 @@ class ARTALK_OT_avatar_movie(Reasoned, ModalJob, bpy.types.Operator, ExportHelpe
         self.report({"INFO"}, said(done))
 
 
-class ARTALK_OT_preview_avatar(bpy.types.Operator):
+class ARTALK_OT_preview_avatar(Reasoned, bpy.types.Operator):
     """Show the avatar in the 3D view as the head speaks; again switches it off"""
 
     bl_idname = "artalk.preview_avatar"
     bl_label = "Preview Avatar"
     bl_options = {"REGISTER"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    @staticmethod
+    def reason(context: bpy.types.Context) -> str:
         if preview.is_on():
-            return True
-        reason = ("Select a head, or add one with Add > ARTalk Head" if find_head(context) is None
-                  else why_no_avatar(context.scene))
+            return ""
         if bpy.app.background:
-            reason = "There is no view without a window"
-        if reason:
-            cls.poll_message_set(said(reason))
-        return not reason
+            return "There is no view without a window"
+        return why_no_avatar(context.scene) if find_head(context) is not None else NO_HEAD
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         preview.switch(not preview.is_on())

@@ -23,16 +23,16 @@ from ..live_tuning import show_settings
 from ..motion.process import RANGES
 from ..runner import AGAIN, Work
 from ..worker.job import ModalJob, is_busy
-from .reasoned import Reasoned
+from .reasoned import BUSY, NO_HEAD, Reasoned
 
 
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why lips can't be checked now, in one sentence; empty when they can."""
     if is_busy():
-        return "Another job is running; Esc stops it"
+        return BUSY
     head = find_head(context)
     if head is None:
-        return "Select a head, or add one with Add > ARTalk Head"
+        return NO_HEAD
     if not strips_of(context, playing_take(head)):
         return "Add a sound strip in the Video Sequencer and make it active"
     return ""
@@ -41,7 +41,7 @@ def disabled_reason(context: bpy.types.Context) -> str:
 def fix_reason(context: bpy.types.Context) -> str:
     """Why there is nothing to mend, in one sentence; empty when there is."""
     if is_busy():
-        return "Another job is running; Esc stops it"
+        return BUSY
     take = playing_take(find_head(context))
     if take is None:
         return "The head plays no take; move its keys by hand"
@@ -134,7 +134,7 @@ class ARTALK_OT_fix_sync_offset(Reasoned, bpy.types.Operator):
 def sound_reason(context: bpy.types.Context) -> str:
     """Why no sound can be checked now, in one sentence; empty when one can."""
     if is_busy():
-        return "Another job is running; Esc stops it"
+        return BUSY
     return "" if speech_strips(context) else "Add a sound strip in the Video Sequencer and make it active"
 
 

@@ -10,15 +10,15 @@ from ..generation import Generation
 from ..head.handle import find_head
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
-from .reasoned import Reasoned
+from .reasoned import BUSY, NO_HEAD, Reasoned
 
 
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why motion can't be generated now, in one sentence; empty when it can."""
     if is_busy():
-        return "Another job is running; Esc stops it"
+        return BUSY
     if find_head(context) is None:
-        return "Select a head, or add one with Add > ARTalk Head"
+        return NO_HEAD
     strips = speech_strips(context)
     if not strips:
         return "Open a sound under Speech, or choose a sound strip"

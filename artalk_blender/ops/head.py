@@ -21,9 +21,9 @@ from ..head.parity import TOLERANCE, measure_parity, measure_pose
 from ..head.source import point_to
 from ..language import said
 from ..preferences import read_preferences
+from .reasoned import NO_HEAD
 
 _FAR, _NEAR = 10.0, 2.5  # times a head's size: a view farther off is brought near
-_NO_HEAD = "Select a head, or add one with Add > ARTalk Head"
 
 
 class _HeadOperator:
@@ -34,7 +34,7 @@ class _HeadOperator:
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         head = find_head(context)
-        reason = cls.reason(head, context) if head is not None else _NO_HEAD
+        reason = cls.reason(head, context) if head is not None else NO_HEAD
         if reason:
             cls.poll_message_set(said(reason))
         return not reason

@@ -25,7 +25,7 @@ from ..motion.process import ProcessSettings
 from ..motion.timing import Keying, TimeMap
 from ..runner import Work
 from ..worker.job import ModalJob
-from .reasoned import Reasoned
+from .reasoned import NO_HEAD, Reasoned
 
 _SLICE, _LONGEST_SLICE = 0.03, 0.3  # seconds
 _MIRRORED = {"AUTO": None, "YES": True, "NO": False}
@@ -33,7 +33,7 @@ _MIRRORED = {"AUTO": None, "YES": True, "NO": False}
 
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why no motion can come in or go out now, in one sentence; empty when it can."""
-    return "" if find_head(context) is not None else "Select a head, or add one with Add > ARTalk Head"
+    return "" if find_head(context) is not None else NO_HEAD
 
 
 class _NeedsHead(Reasoned):

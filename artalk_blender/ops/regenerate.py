@@ -11,16 +11,16 @@ from ..head.handle import find_head
 from ..regeneration import Regeneration, Wish, lines_of, scene_range, strip_of
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
-from .reasoned import Reasoned
+from .reasoned import BUSY, NO_HEAD, Reasoned
 
 
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why no range can be made again now, in one sentence; empty when one can."""
     if is_busy():
-        return "Another job is running; Esc stops it"
+        return BUSY
     head = find_head(context)
     if head is None:
-        return "Select a head, or add one with Add > ARTalk Head"
+        return NO_HEAD
     take = playing_take(head)
     if take is None:
         return "The head plays no take; Generate Motion makes one"

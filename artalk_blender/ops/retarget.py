@@ -23,7 +23,7 @@ from ..retarget.targets import fingerprint, limits_of
 from ..retarget.work import change_table, measure, retargeting
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
-from .reasoned import Reasoned
+from .reasoned import BUSY, Reasoned
 
 
 def preset_folder(create: bool = False) -> Path:
@@ -43,7 +43,7 @@ def source_take(context: bpy.types.Context) -> Any:
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why nothing can be retargeted now, in one sentence; empty when it can."""
     if is_busy():
-        return "Another job is running; Esc stops it"
+        return BUSY
     if source_take(context) is None:
         return "No head plays a take: generate one first, or select the head that has it"
     if context.scene.artalk_retarget.target is None:

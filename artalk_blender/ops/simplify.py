@@ -16,13 +16,13 @@ from ..language import said
 from ..retarget.player import find_player
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
-from .reasoned import Reasoned
+from .reasoned import BUSY, Reasoned
 from .takes import take_reason, where
 
 
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why no take can be simplified now, in one sentence; empty when it can."""
-    return "Another job is running; Esc stops it" if is_busy() else take_reason(context)
+    return BUSY if is_busy() else take_reason(context)
 
 
 class ARTALK_OT_simplify_take(Reasoned, ModalJob, bpy.types.Operator):

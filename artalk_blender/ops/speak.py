@@ -23,7 +23,7 @@ from ..errors import ArtalkError
 from ..language import said
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
-from .reasoned import Reasoned
+from .reasoned import BUSY, Reasoned
 
 _HEARD = 1e-3  # of full scale
 
@@ -31,7 +31,7 @@ _HEARD = 1e-3  # of full scale
 def disabled_reason(context: bpy.types.Context) -> str:
     """Why no text can be spoken now, in one sentence; empty when it can."""
     if is_busy():
-        return "Another job is running; Esc stops it"
+        return BUSY
     if compat.sequencer_scene(context).library is not None:
         return "The scene is linked from another file"
     return missing_reason()
