@@ -17,7 +17,7 @@ from artalk_blender.animation.takes import Provenance, new_take, retune
 from artalk_blender.retarget import draft, faces
 from artalk_blender.retarget.player import is_draft, retarget_of_take
 
-CLOSE = 0.3  # mm at the lips that a draft may be off
+CLOSE = 0.15  # mm at the lips that a draft may be off
 SEEN = 0.3  # mm that a moved slider changes at least
 
 

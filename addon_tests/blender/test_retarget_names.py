@@ -169,13 +169,25 @@ def test_linked_characters(source, tmp_path):
     assert value_at(again, "jawOpen", 8) == pytest.approx(jaw_open(speaking())[7], abs=1e-5)
 
 
-def test_landmarks_are_vertices_under_the_pointer(source, extension):
+def test_landmarks_are_places_at_rest_under_the_pointer(source, extension):
     face = remeshed(keep=(17,))
     bpy.context.scene.artalk_retarget.target = face
     bpy.context.view_layer.update()
     nose = min((vertex.co for vertex in face.data.vertices), key=lambda place: place.y)
     found = hit(bpy.context, face, nose + Vector((0.0, -1.0, 0.0)), Vector((0.0, 1.0, 0.0)))
-    assert (Vector(found) - nose).length < 0.005
+    assert (Vector(found) - nose).length < 1e-6
+    key = face.data.shape_keys.key_blocks["jawOpen"]
+    key.value = 1.0
+    bpy.context.view_layer.update()
+    corners = min(([*triangle.vertices] for triangle in face.data.polygons),
+                  key=lambda corners: sum(key.data[corner].co.z for corner in corners) if all(
+                      (key.data[corner].co - face.data.vertices[corner].co).z < -0.02 for corner in corners) else 9.0)
+    shown, rest = (sum((points[corner].co for corner in corners), Vector()) / 3.0
+                   for points in (key.data, face.data.vertices))
+    found = hit(bpy.context, face, shown + Vector((0.0, -1.0, 0.0)), Vector((0.0, 1.0, 0.0)))
+    assert (shown - rest).length > 0.02 and (Vector(found) - rest).xz.length < 1e-4, "as it is while nothing plays"
+    key.value = 0.0
+    bpy.context.view_layer.update()
     assert hit(bpy.context, face, nose + Vector((5.0, -1.0, 0.0)), Vector((0.0, 1.0, 0.0))) is None
     with pytest.raises(ArtalkError, match="not enough"):
         keep_landmarks(face, {"chin": found})

@@ -75,18 +75,26 @@ def face_both(desk: Desk) -> Steps:
 
 
 def click_landmarks(desk: Desk, target: bpy.types.Object, places: dict[str, np.ndarray]) -> Steps:
-    """Starts the clicking from the sidebar and clicks each place as the picture shows it."""
+    """Starts the clicking from the sidebar and clicks each place where the picture shows it, whatever plays."""
     bpy.context.scene.frame_set(1)
     kept = target.get("artalk_landmarks", "")
     yield from desk.click(CLICK)
     region = desk.region("WINDOW")
     for place in places.values():
-        spot = view3d_utils.location_3d_to_region_2d(region, desk.area().spaces.active.region_3d, Vector(place))
+        spot = view3d_utils.location_3d_to_region_2d(region, desk.area().spaces.active.region_3d, shown(target, place))
         yield from desk.point(region.x + spot.x, region.y + spot.y)
         yield from desk.turns(2)
         yield from desk.press("LEFTMOUSE")
         yield from desk.turns(2)
     yield from desk.until(lambda: target.get("artalk_landmarks", "") not in ("", kept), "clicked landmarks")
+
+
+def shown(target: bpy.types.Object, place: np.ndarray) -> Vector:
+    """Where a place of the mesh at rest is seen now."""
+    place, rest = Vector(place), target.data.shape_keys.reference_key.points
+    nearest = min(range(len(rest)), key=lambda index: (rest[index].co - place).length)
+    played = target.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.vertices[nearest].co
+    return place + played - rest[nearest].co
 
 
 def off_mm(target: bpy.types.Object, places: dict[str, np.ndarray]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from real_motion import default_head, demo_motion
-from retarget_targets import ELSEWHERE, Place, another_mesh, made, rotation, source_face
+from retarget_targets import ELSEWHERE, Place, another_mesh, dual_mesh, made, rotation, source_face
 
 from artalk_blender.errors import ArtalkError
 from artalk_blender.retarget.align import align, fit_similarity
@@ -142,18 +142,34 @@ def test_warp_gradient_is_its_slope() -> None:
     assert np.allclose(np.linalg.norm(warp.normals(normal), axis=1)[np.any(normal, 1)], 1.0)
 
 
+@pytest.mark.parametrize("remesh", [dual_mesh, another_mesh])
+@pytest.mark.parametrize("opened", [0.0, 0.12, 0.2])
+def test_the_seam_ends_at_the_corners_of_the_mouth(remesh, opened: float) -> None:
+    """A coarse mesh has vertices beside the corners that lie near and follow the jaw by different amounts: its skin."""
+    target = made(Place(), remesh=remesh).face
+    mouth = mouth_of(target.landmarks, np.array([0.0, 1.0, 0.0]))
+    opening = target.deltas[target.names.index("jawOpen")].astype(np.float64)
+    points = target.neutral + opened * opening
+    seam = find_seam(points, target.triangles, opening, mouth, np.ones(len(points), bool))
+    assert seam is not None
+    for lip in (seam.upper, seam.lower):
+        place = mouth.place(lip.of(points))
+        assert np.abs(place[:, 0]).max() < 0.5 and (place[:, 2] > -0.1).all()
+        assert np.abs(place[:, 0] + place[::-1, 0]).max() < 0.12, "as far to the left as to the right"
+
+
 @pytest.mark.parametrize("remesh", [None, another_mesh])
 def test_the_seam_of_the_lips(remesh) -> None:
     target = made(Place(), remesh=remesh).face
     mouth = mouth_of(target.landmarks, np.array([0.0, 1.0, 0.0]))
     opening = target.deltas[target.names.index("jawOpen")].astype(np.float64)
-    seam = find_seam(target.neutral, opening, mouth, np.ones(len(target.neutral), bool))
+    seam = find_seam(target.neutral, target.triangles, opening, mouth, np.ones(len(target.neutral), bool))
     assert seam is not None
     middle = seam.upper.of(target.neutral)
     assert (np.diff(middle[:, 0]) > 0.0).all() and np.ptp(middle[:, 0]) > 0.7 * mouth.width
     gap = (seam.upper.of(opening) - seam.lower.of(opening))[:, 1] + seam.rest[:, 1]
     assert np.abs(seam.rest[3:-3, 1]).max() < 3e-4 and gap[5:-5].min() > 15e-3
-    assert find_seam(target.neutral, 0.0 * opening, mouth, np.ones(len(target.neutral), bool)) is None
+    assert find_seam(target.neutral, target.triangles, 0.0 * opening, mouth, np.ones(len(target.neutral), bool)) is None
 
 
 def test_source_and_target_measure_the_same_seam() -> None:
@@ -161,7 +177,7 @@ def test_source_and_target_measure_the_same_seam() -> None:
     mouth = mouth_of(source.landmarks, np.array([0.0, 1.0, 0.0]))
     seen = np.zeros(len(source.neutral), bool)
     seen[take_samples(source).vertices] = True
-    seam = find_seam(source.neutral, source_opening(source), mouth, seen)
+    seam = find_seam(source.neutral, source.triangles, source_opening(source), mouth, seen)
     assert seam is not None and np.abs(seam.rest[:, 1]).max() < 5e-4
     assert isinstance(mouth, Mouth) and 0.04 < mouth.width < 0.06
 

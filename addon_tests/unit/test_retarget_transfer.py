@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from real_motion import default_head
 from retarget_measures import measure, pseudo_inverse, speech_motion
-from retarget_targets import ELSEWHERE, Made, Place, made, source_face, without
+from retarget_targets import ELSEWHERE, Made, Place, dual_mesh, made, source_face, without
 
 from artalk_blender.errors import ArtalkError
 from artalk_blender.retarget.face import Options, TargetFace
@@ -70,14 +70,17 @@ def test_a_head_onto_itself(limits: tuple[float, float]) -> None:
     motion = speech_motion()
     assert times(motion, transfer.system._field_rows[GAP])[0].min() < -1.0
     solved = transfer.solve(motion)
-    assert solved.error_mm.mean() < 0.05 and solved.error_mm.max() < 0.15
+    assert solved.error_mm.mean() < 0.05 and solved.error_mm.max() < 0.1
     # the key jawOpen does nearly the same as the bone, and may take some of it over
-    assert solved.jaw is not None and np.abs(solved.jaw - motion[:, 103]).max() < 0.05
+    assert solved.jaw is not None and np.abs(solved.jaw - motion[:, 103]).max() < 0.04
 
 
-@pytest.mark.parametrize("kind", ["clicked", "guessed"])
+@pytest.mark.parametrize("kind", ["clicked", "guessed", "coarse"])
 def test_onto_another_head(kind: str) -> None:
     head, transfer = elsewhere()
+    if kind == "coarse":  # no vertex on the line where the lips meet, and long edges beside the mouth
+        head = made(ELSEWHERE, remesh=dual_mesh)
+        transfer = prepare(source_face(), head.face)
     if kind == "guessed":
         head = made(ELSEWHERE, marks=False)
         transfer = prepare(source_face(), head.face)
@@ -102,6 +105,7 @@ def test_lips_that_are_parted_at_rest_close_without_jitter() -> None:
     motion, transfer = speech_motion(), prepare(source_face(), face)
     found = measure(parted, ELSEWHERE, motion, transfer.solve(motion).weights)
     assert found.correlation > 0.98 and found.closure < 0.5 and found.jerk < 1.2, found
+    assert np.median(transfer.solve(motion).error_mm) < 1.0, "it moves from where its lips lie as the source's do"
     loose = transfer.with_options(Options(contact=0.0, lip_shape=0.0)).solve(motion)
     assert measure(parted, ELSEWHERE, motion, loose.weights).closure > 3.0, "it is the contact that closes them"
 
@@ -210,7 +214,7 @@ def test_other_strengths_without_preparing_again() -> None:
     full, live = stronger.weights(reduced), stronger.weights(reduced, start, live=True)
     shown = transfer.system.shown
     away = transfer.system.reached(live, shown) - transfer.system.reached(full, shown)
-    assert np.linalg.norm(away, axis=2).max() < 0.25  # mm, while the slider moves
+    assert np.linalg.norm(away, axis=2).max() < 0.15  # mm, while the slider moves
     assert np.abs(np.diff(full, 3, axis=0)).mean() < 0.9 * np.abs(np.diff(start, 3, axis=0)).mean()
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import bpy
 from bpy_extras import view3d_utils
+from mathutils import Vector
+from mathutils.interpolate import poly_3d_calc
 
 from ..errors import ArtalkError, EngineError
 from ..language import said
@@ -114,19 +116,19 @@ class ARTALK_OT_retarget_landmarks(Reasoned, bpy.types.Operator):
 
 
 def hit(context: bpy.types.Context, mesh: Any, start: Any, way: Any) -> Point | None:
-    """The vertex at rest that lies nearest to where a ray of the scene meets the mesh as it is shown, or None."""
+    """The place at rest of where a ray of the scene meets the mesh as it is shown, in its own coordinates; or None."""
     graph = context.evaluated_depsgraph_get()
     shown = mesh.evaluated_get(graph)
     inverse = shown.matrix_world.inverted()
     found, place, _, face = shown.ray_cast(inverse @ start, (inverse.to_3x3() @ way).normalized())
     if not found:
         return None
-    corners = list(shown.data.polygons[face].vertices)
-    nearest = min(corners, key=lambda index: (shown.data.vertices[index].co - place).length)
     rest = mesh.data.shape_keys.reference_key.points if mesh.data.shape_keys is not None else mesh.data.vertices
     if len(shown.data.vertices) != len(rest):  # a modifier has made others of them: the place itself
         return tuple(place)  # type: ignore[return-value]
-    return tuple(rest[nearest].co)  # type: ignore[return-value]
+    corners = list(shown.data.polygons[face].vertices)
+    shares = poly_3d_calc([shown.data.vertices[corner].co for corner in corners], place)
+    return tuple(sum((share * rest[corner].co for corner, share in zip(corners, shares, strict=True)), Vector()))
 
 
 def keep_landmarks(mesh: Any, found: dict[str, Point]) -> None:

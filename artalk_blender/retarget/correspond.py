@@ -134,11 +134,11 @@ def face_part(target: TargetFace, alignment: Alignment, around: Floats, unit: fl
 
 
 def corresponding(source: SourceFace, target: TargetFace, alignment: Alignment,
-                  notes: list[str]) -> Generator[Step, None, Correspondence]:
+                  notes: list[str]) -> Generator[Step, Any, Correspondence]:
     """Finds it in small steps (for runner.py); adds to `notes` what was only a best effort."""
     samples = take_samples(source)
     yield AGAIN
-    opening, seams, mouths = _seams(source, target, alignment, samples, notes)
+    opening, seams, mouths = yield lambda: _seams(source, target, alignment, samples, notes)
     yield AGAIN
     drawn = _Drawn(source, target, alignment, samples, seams)
     if drawn.flipped:
@@ -172,8 +172,8 @@ def _seams(source: SourceFace, target: TargetFace, alignment: Alignment, samples
                      samples.unit * similarity.scale)
     on_face = np.zeros(len(target.neutral), bool)
     on_face[part.ravel()] = True
-    own = find_seam(source.neutral, source_opening(source), mouths[0], seen)
-    other = find_seam(target.neutral, opening[0], mouths[1], on_face)
+    own = find_seam(source.neutral, source.triangles, source_opening(source), mouths[0], seen)
+    other = find_seam(target.neutral, target.triangles, opening[0], mouths[1], on_face)
     if own is None or other is None:
         whose = "source" if own is None else "target"
         notes.append(f"Where the {whose}'s lips meet could not be found, so their contact can't be kept.")

@@ -42,6 +42,7 @@ _FLOOR = 1e-6  # of the largest
 _SMOOTH = 2e-4
 _MIRRORED = 1e-5
 _OPPOSED = 1e-2
+_RESTS_PARTED = 1.0  # mm of the source's size, from where lips hang open; less is a coarse mesh's, or contact's
 _PLAIN_ROUNDS = 40  # without contact, for where to begin
 _GUESSED = 0.1  # how far guessed landmarks are trusted
 _FAR = 0.06  # of the distance between the eyes, from where the fit of the faces is told to be poor
@@ -60,6 +61,7 @@ class Transfer:
         self._mirrored: list[tuple[int, int]] = []
         self._opposed: list[tuple[int, int]] = []
         self._limits = system.limits()
+        self._rest = np.zeros(system.columns)  # sliders at which the target's lips lie as the source's do at rest
         self._problem: Problem | None = None
 
     @property
@@ -79,6 +81,7 @@ class Transfer:
         other = Transfer(self.system, options, self.notes)
         other.missing_channels = self.missing_channels
         other._mirrored, other._opposed, other._limits = self._mirrored, self._opposed, self._limits
+        other._rest = self._rest
         return other
 
     def sort_sliders(self) -> None:
@@ -123,12 +126,31 @@ class Transfer:
             raise ArtalkError("The motion holds values that are no numbers.", "Generate it again.")
         return self.system.reduce(motion)
 
+    def find_rest(self) -> None:
+        """Lays the target's lips as the source's are at rest, where one of them is parted and the other is not.
+
+        What a motion moves is moved from there on, so that lips which hang open close and open as evenly as the
+        source's do, and no contact has to draw them together in the last moment.
+        """
+        parted = np.abs(self.system.rest_gap - self.system.own_gap)
+        if not self.system.stations or parted.mean() < _RESTS_PARTED:
+            return
+        asked = self.reduce(np.zeros((1, CHANNELS)))
+        self._rest = self._weights(asked, np.full(1, sum(_CONTACT)), np.maximum(asked.gap, 0.0),
+                                   replace(self.problem(), smooth=0.0))[0]
+
+    @property
+    def rest(self) -> Floats:
+        """(C,) sliders from which a motion moves the target: all of them 0 where contact is switched off."""
+        return self._rest * min(self.options.contact, 1.0)
+
     def contact_strength(self, reduced: Reduced) -> Floats:
         """(T,) how firmly the lips' distance is held. Lips that are parted at rest have further to go, so they begin
         to close sooner."""
         if not reduced.gap.size:
             return np.full(len(reduced), self.options.contact * _CONTACT[0])
-        reach = _CLOSING + _SOONER * float(np.abs(self.system.rest_gap - self.system.own_gap).mean())
+        left = self.system.gaps(self.rest[None])[0] - self.system.own_gap
+        reach = _CLOSING + _SOONER * float(np.abs(left).mean())
         closing = np.exp(-((np.maximum(reduced.gap, 0.0).mean(1) / reach) ** 2))
         return self.options.contact * (_CONTACT[0] + _CONTACT[1] * closing)
 
@@ -162,11 +184,13 @@ class Transfer:
         right = sum(strength * reduced.right[region]
                     for strength, region in zip(options.regions, REGIONS, strict=True))
         right = right + options.lip_shape * _SHAPE * reduced.right[SHAPE]
+        counts = {**dict(zip(REGIONS, options.regions, strict=True)), SHAPE: options.lip_shape * _SHAPE}
+        right = right + self.rest @ sum(count * system.hessians[block] for block, count in counts.items())
         touch = (aim - system.rest_gap) @ system.project[GAP]
         bend: Bend | None = None
         if system.has_jaw:
-            counts = {**dict(zip(REGIONS, options.regions, strict=True)), SHAPE: options.lip_shape * _SHAPE}
             face = system.turned_on_columns(counts)
+            right = right + face(self.rest[None])
             lips = system.turned_on_columns({GAP: 1.0})
 
             def bend(x: Floats, some: slice) -> Floats:
@@ -200,6 +224,7 @@ class Transfer:
     def _error(self, reduced: Reduced, x: Floats) -> NDArray[np.float32]:
         """(T,) root mean square at the lips, in the target's millimetres."""
         off = self.system.reached(x, self.system.shown) - reduced.wish
+        off -= self.system.reached(self.rest[None], self.system.shown)
         return (1e3 * self.system.size * np.sqrt((off**2).sum(2).mean(1))).astype(np.float32)
 
     def find_missing(self) -> None:
@@ -250,16 +275,16 @@ def preparing(source: SourceFace, target: TargetFace, landmarks: dict[str, Float
     notes += alignment.notes
     tell(0.05, "Laying one face on the other")
     work = corresponding(source, target, alignment, notes)
-    steps = 0
+    steps, result = 0, None
     while True:
         try:
-            step = next(work)
+            step = work.send(result)
         except StopIteration as end:
             found = end.value
             break
         steps += 1
         tell(min(0.05 + 0.05 * steps, 0.8), "Laying one face on the other")
-        yield step
+        result = yield step
     if found.offset > _FAR:
         notes.append("The faces fit each other poorly; landmarks that lie more exactly would help.")
     tell(0.85, "Measuring what the target can do")
@@ -268,6 +293,7 @@ def preparing(source: SourceFace, target: TargetFace, landmarks: dict[str, Float
     transfer = Transfer(system, options or Options(), notes)
     yield transfer.sort_sliders
     yield transfer.find_missing
+    yield transfer.find_rest
     yield AGAIN
     tell(1.0, "")
     return transfer
