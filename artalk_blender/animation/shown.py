@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a head shows of its F-curves, and how far another version of them is from that.
+"""What a face shows of its F-curves, and how far another version of them is from that.
 
 The bound is on what is seen: how far the lips go astray in the head's own frame, how far the rest of the face (twice
 that), and by what angle head and jaw are turned wrongly. Where the lips touch, their gap is within the bound as well,
-so that closures survive.
+so that closures survive. `Shown` is what heads (`HeadShown`) and retarget's targets have in common.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,92 +35,111 @@ _JAW = BONES[JAW]
 _TURN = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}  # else rotation_euler
 
 
-class Shown:
-    """The lips, face and turns that channels (S,C) at `places` make a head show; `still` channels hold one value.
+class Posed:
+    """What channels (S,C) at `places`, as (path, index), hold; and how the rotation channels among them turn bones.
 
-    metres, radians: the bound. tolerance (C,): by how much each channel alone may be off.
+    `still` channels hold one value; `modes`: the bones' rotation modes.
     """
 
-    def __init__(self, head: Head, places: list[Place], still: dict[Place, float], values: Floats,
-                 metres: float, radians: float) -> None:
-        self.values, self.metres, self.radians = values, metres, radians
-        self.columns = {place[1:]: column for column, place in enumerate(places)}
-        self.still = {place[1:]: value for place, value in still.items()}
-        self.names = [key_path(name) for name in head.expression_keys]
-        self.modes = {bone: head.armature.pose.bones[bone].rotation_mode for bone in BONES}
-        self.turns = {bone: self._turn(bone, values) for bone in BONES}
-        offsets = expression_offsets(head)
-        lips, face = self._choose(head, offsets)
-        self.points = face_points(head, np.concatenate([lips, face]), offsets)
-        self.lips = np.arange(len(self.points.rest)) < len(lips) if len(lips) else np.ones(len(face), bool)
-        self.allowed = np.where(self.lips, 1.0, _FACE) * metres * _MARGIN
-        self.mouth = mouth_of(head)
+    def __init__(self, places: Mapping[tuple[str, int], int], still: Mapping[tuple[str, int], float],
+                 modes: dict[str, str]) -> None:
+        self.columns, self.still, self.modes = places, still, modes
+
+    def column(self, path: str, index: int, values: Floats) -> Floats | float:
+        """(R,) of one property: its column, or what it holds still at."""
+        column = self.columns.get((path, index))
+        if column is not None:
+            return values[:, column]
+        rest = 1.0 if path.endswith("quaternion") and index == 0 else 0.0
+        return self.still.get((path, index), rest)
+
+    def turn(self, bone: str, values: Floats, exact: bool = True) -> Floats | None:
+        """Quaternions (R,4) of a bone from the channels of its rotation mode; None where it has none.
+
+        If they need not be exact they may be a little longer or shorter than 1.
+        """
+        mode = self.modes[bone]
+        path = bone_path(bone, _TURN.get(mode, "rotation_euler"))
+        width = 4 if mode in _TURN else 3
+        if not any((path, index) in self.columns or (path, index) in self.still for index in range(width)):
+            return None
+        parts = np.empty((len(values), width))
+        for index in range(width):
+            parts[:, index] = self.column(path, index, values)
+        if mode == "QUATERNION":
+            return normalised(parts) if exact else parts
+        if mode == "AXIS_ANGLE":
+            axis = parts[:, 1:] / np.maximum(np.linalg.norm(parts[:, 1:], axis=1, keepdims=True), 1e-12)
+            return np.concatenate([np.cos(0.5 * parts[:, :1]), np.sin(0.5 * parts[:, :1]) * axis], 1)
+        return euler_to_quaternions(parts, mode)
+
+
+class Shown:
+    """The lips, face and turns that channels (S,C) make a face show.
+
+    metres, radians: the bound. tolerance (C,): by how much each channel alone may be off. Who makes one sets:
+    lips (N,) which of the points looked at are the lips'; spread (C,3N+1) and levers, bone -> (3,3N+1): what errors of
+    channels, and small turns of a bone, displace, as parts of what is allowed, to first order: all x first, then y, then
+    z, and at last the gap between the lips.
+    """
+
+    lips: NDArray[np.bool_]
+    spread: NDArray[np.float32]
+    levers: dict[str, NDArray[np.float32]]
+
+    def __init__(self, values: Floats, posed: Posed, metres: float, radians: float) -> None:
+        self.values, self.posed, self.metres, self.radians = values, posed, metres, radians
+        turns = {bone: posed.turn(bone, values) for bone in posed.modes}
+        self.turns = {bone: turn for bone, turn in turns.items() if turn is not None}
         self.contacts = np.zeros(0, np.int64)
         self.touching = np.zeros(len(values), np.float32)
-        self.spread, self.jaw = self._linear()
-        self.tolerance = self._tolerances()
+
+    def aperture(self, values: Floats) -> Floats | None:
+        """(R,) metres, of the size of a human's, that channels (R,C) open the lips by; None where that is not known."""
+        raise NotImplementedError
+
+    def far(self, values: Floats, rows: Ints) -> Floats:
+        """How far each point (R,N) is off, metres, where channels hold `values` (R,C) at `rows` (R,)."""
+        raise NotImplementedError
+
+    @property
+    def allowed(self) -> Floats:
+        """(N,) metres by which each point may be off."""
+        return np.where(self.lips, 1.0, _FACE) * self.metres * _MARGIN
 
     def mind_contacts(self) -> None:
         """Bounds the lips' gap too from now on, where they touch."""
-        if self.mouth is not None:
-            self.aperture = self.mouth.aperture(self._motion(self.values))
-            self.contacts = closures(self.aperture)
+        aperture = self.aperture(self.values)
+        if aperture is not None:
+            self.opening = aperture
+            self.contacts = closures(aperture)
             self.touching[self.contacts] = 1.0
 
-    def _choose(self, head: Head, offsets: NDArray[np.float32]) -> tuple[Ints, Ints]:
-        """Vertices that stand for the lips, and for the rest of the face."""
-        ring = lip_vertices(head, "ring")
-        used = [index for index, path in enumerate(self.names) if (path, 0) in self.columns]
-        far = np.linalg.norm(offsets[used], axis=2)
+    def parts_of_allowed(self, moves: Floats, gap: Floats) -> NDArray[np.float32]:
+        """Displacements (C,3,N) and gaps (C,), metres -> (C,3N+1)."""
+        return np.column_stack([(moves / self.allowed).reshape(len(moves), -1),
+                                gap / (_MARGIN * self.metres)]).astype(np.float32)
 
-        def most_moved(vertices: Ints) -> Ints:
-            if len(vertices) == 0 or not used:
-                return np.zeros(0, np.int64)
-            return vertices[np.argsort(-far[:, vertices], axis=1)[:, :_MOST_MOVED].ravel()]
-
-        around = ring[:: max(1, len(ring) // _LIP_POINTS)]
-        inner = [lip_vertices(head, "upper"), lip_vertices(head, "lower")]
-        lips = np.unique(np.concatenate([most_moved(ring), around, *inner]))
-        self.inner = [np.searchsorted(lips, vertices) for vertices in inner]
-        others = np.setdiff1d(np.arange(offsets.shape[1]), ring)
-        return lips, np.unique(most_moved(others))
-
-    def _linear(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Errors of channels (C,3N+1), and of the jaw's turning (3,3N+1), to displacements as parts of what is allowed.
-
-        Small ones, to first order; the jaw's lever is that of the face at rest. All x come first, then y, then z, and
-        at last the gap between the lips.
-        """
-        spread = np.zeros((self.values.shape[1], 3, len(self.points.rest)))
-        for index, path in enumerate(self.names):
-            column = self.columns.get((path, 0))
-            if column is not None:
-                spread[column] = self.points.expression[:, :, index].T
-        arm = self.points.rest - self.points.joint
-        jaw = np.stack([(np.cross(axis, arm) * self.points.jaw_weight[:, None]).T for axis in np.eye(3)])
-        result = []
-        for moves in (spread, jaw):
-            upper, lower = (moves[:, 1, points] for points in self.inner)
-            gap = (upper - lower).sum(1) / (max(upper.shape[1], 1) * _MARGIN * self.metres)
-            result.append(np.column_stack([(moves / self.allowed).reshape(len(moves), -1), gap]).astype(np.float32))
-        return result[0], result[1]
-
-    def _tolerances(self) -> Floats:
+    def tolerances(self) -> Floats:
         """(C,) what each channel alone may be off by."""
-        reach = np.linalg.norm(self.spread[:, :-1].reshape(len(self.spread), 3, -1), axis=1).max(1, initial=0.0)
+        reach = _reach(self.spread)
         tolerance = np.where(reach > 0.0, 1.0 / np.maximum(reach, 1e-30), self.metres)
-        lever = float(np.linalg.norm(self.jaw[:, :-1].reshape(3, 3, -1), axis=1).max(initial=0.0))
-        for (path, index), column in self.columns.items():
-            radians = self.radians
-            if path.startswith(bone_path(_JAW, "")):
-                radians = min(radians, 1.0 / max(lever, 1e-9))
-            if path.endswith("rotation_quaternion"):
-                tolerance[column] = 0.5 * radians  # half the angle is what a quaternion holds
-            elif path.endswith("rotation_euler") or (path.endswith("rotation_axis_angle") and index == 0):
-                tolerance[column] = radians
-            elif path.endswith("rotation_axis_angle"):
-                largest = float(np.abs(self._column(path, 0, self.values)).max())
-                tolerance[column] = radians / max(largest, radians)
+        for bone in self.turns:
+            lever = float(_reach(self.levers[bone]).max(initial=0.0)) if bone in self.levers else 0.0
+            radians = min(self.radians, 1.0 / max(lever, 1e-9))
+            mode = self.posed.modes[bone]
+            path = bone_path(bone, _TURN.get(mode, "rotation_euler"))
+            for index in range(4 if mode in _TURN else 3):
+                column = self.posed.columns.get((path, index))
+                if column is None:
+                    continue
+                if mode == "QUATERNION":
+                    tolerance[column] = 0.5 * radians  # half the angle is what a quaternion holds
+                elif mode == "AXIS_ANGLE" and index > 0:
+                    largest = float(np.abs(self.posed.column(path, 0, self.values)).max())
+                    tolerance[column] = radians / max(largest, radians)
+                else:
+                    tolerance[column] = radians
         return tolerance
 
     def measure(self, values: Floats, rows: Ints) -> Floats:
@@ -130,47 +151,119 @@ class Shown:
         return result
 
     def _measure(self, values: Floats, rows: Ints) -> Floats:
-        off = values - self.values[rows]
-        moved = off.astype(np.float32) @ self.spread
-        worst = np.zeros(len(rows))
-        for bone in BONES:
-            turn = self._off_turn(bone, values, rows, exact=False)
-            if turn is None:
-                continue
-            worst = np.maximum(worst, np.linalg.norm(turn, axis=1) / self.radians)
-            if bone == _JAW:
-                moved += turn.astype(np.float32) @ self.jaw
+        worst, moved = self.moved(values, rows)
         moved *= moved
-        count = len(self.points.rest)
+        count = len(self.lips)
         far = moved[:, :count] + moved[:, count : 2 * count]
         far += moved[:, 2 * count : -1]
         squared = np.maximum(far.max(1, initial=0.0), moved[:, -1] * self.touching[rows])
         return np.maximum(worst, np.sqrt(squared))
 
+    def moved(self, values: Floats, rows: Ints) -> tuple[Floats, NDArray[np.float32]]:
+        """Error (R,) of turns, as a part of the bound, and displacements (R,3N+1), as parts of what is allowed."""
+        moved = (values - self.values[rows]).astype(np.float32) @ self.spread
+        worst = np.zeros(len(rows))
+        for bone in self.turns:
+            turn = self._off_turn(bone, values, rows, exact=False)
+            worst = np.maximum(worst, np.linalg.norm(turn, axis=1) / self.radians)
+            if bone in self.levers:
+                moved += turn.astype(np.float32) @ self.levers[bone]
+        return worst, moved
+
     def verify(self, values: Floats, rows: Ints) -> Floats:
-        """The same by full skinning."""
-        far = (self._far(values, rows) / self.allowed).max(1, initial=0.0)
-        turns = [turn for bone in BONES if (turn := self._off_turn(bone, values, rows)) is not None]
-        return np.maximum(far, np.max([np.linalg.norm(turn, axis=1) for turn in turns], axis=0) / self.radians)
+        """The same by true displacements."""
+        far = (self.far(values, rows) / self.allowed).max(1, initial=0.0)
+        return np.maximum(far, self._turned(values, rows) / self.radians)
 
     def errors(self, values: Floats) -> tuple[float, float]:
         """Largest error of the lips, metres (of the face, where they are not known), and of any turn, radians."""
         rows = np.arange(len(values))
-        turns = [turn for bone in BONES if (turn := self._off_turn(bone, values, rows)) is not None]
-        angle = max((float(np.linalg.norm(turn, axis=1).max(initial=0.0)) for turn in turns), default=0.0)
+        angle = float(self._turned(values, rows).max(initial=0.0))
         near = self.measure(values, rows)
         rows = np.flatnonzero(near >= _WORST * near.max(initial=0.0))
-        return float(self._far(values[rows], rows)[:, self.lips].max(initial=0.0)), angle
+        return float(self.far(values[rows], rows)[:, self.lips].max(initial=0.0)), angle
 
     def kept(self, values: Floats) -> tuple[int, int]:
         """Closures of the lips, and how many of them are open no further than the bound more than they were."""
-        if self.mouth is None or len(self.contacts) == 0:
+        opening = self.aperture(values[self.contacts]) if len(self.contacts) else None
+        if opening is None:
             return 0, 0
-        opening = self.mouth.aperture(self._motion(values[self.contacts]))
-        return len(self.contacts), int((opening <= self.aperture[self.contacts] + self.metres).sum())
+        return len(self.contacts), int((opening <= self.opening[self.contacts] + self.metres).sum())
 
-    def _far(self, values: Floats, rows: Ints) -> Floats:
-        """How far each point (R,N) is off, metres."""
+    def _turned(self, values: Floats, rows: Ints) -> Floats:
+        """(R,) radians by which any bone is turned wrongly, at most."""
+        turns = [np.linalg.norm(self._off_turn(bone, values, rows), axis=1) for bone in self.turns]
+        return np.max(turns, axis=0) if turns else np.zeros(len(rows))
+
+    def _off_turn(self, bone: str, values: Floats, rows: Ints, exact: bool = True) -> Floats:
+        """By what rotations (R,3), radians, in its own axes at rest, a bone is turned wrongly."""
+        turn = self.posed.turn(bone, values, exact)
+        assert turn is not None
+        return turn_between(self.turns[bone][rows], turn)
+
+
+def _reach(spread: NDArray[np.floating]) -> Floats:
+    """(C,) largest displacement of any point, as a part of what is allowed."""
+    return np.linalg.norm(spread[:, :-1].reshape(len(spread), 3, -1), axis=1).max(1, initial=0.0).astype(np.float64)
+
+
+def most_moved(far: Floats, vertices: Ints) -> Ints:
+    """The `vertices` that each of the channels moves most, where they move each vertex by `far` (C,V)."""
+    if len(vertices) == 0 or not len(far):
+        return np.zeros(0, np.int64)
+    return vertices[np.argsort(-far[:, vertices], axis=1)[:, :_MOST_MOVED].ravel()]
+
+
+class HeadShown(Shown):
+    """What channels (S,C) at `places` make a head show."""
+
+    def __init__(self, head: Head, places: list[Place], still: dict[Place, float], values: Floats,
+                 metres: float, radians: float) -> None:
+        columns = {place[1:]: column for column, place in enumerate(places)}
+        modes = {bone: head.armature.pose.bones[bone].rotation_mode for bone in BONES}
+        super().__init__(values, Posed(columns, {place[1:]: value for place, value in still.items()}, modes),
+                         metres, radians)
+        self.names = [key_path(name) for name in head.expression_keys]
+        offsets = expression_offsets(head)
+        lips, face = self._choose(head, offsets)
+        self.points = face_points(head, np.concatenate([lips, face]), offsets)
+        self.lips = np.arange(len(self.points.rest)) < len(lips) if len(lips) else np.ones(len(face), bool)
+        self.mouth = mouth_of(head)
+        self._linear()
+        self.tolerance = self.tolerances()
+
+    def _choose(self, head: Head, offsets: NDArray[np.float32]) -> tuple[Ints, Ints]:
+        """Vertices that stand for the lips, and for the rest of the face."""
+        ring = lip_vertices(head, "ring")
+        used = [index for index, path in enumerate(self.names) if (path, 0) in self.posed.columns]
+        far = np.linalg.norm(offsets[used], axis=2)
+        around = ring[:: max(1, len(ring) // _LIP_POINTS)]
+        inner = [lip_vertices(head, "upper"), lip_vertices(head, "lower")]
+        lips = np.unique(np.concatenate([most_moved(far, ring), around, *inner]))
+        self.inner = [np.searchsorted(lips, vertices) for vertices in inner]
+        return lips, np.unique(most_moved(far, np.setdiff1d(np.arange(offsets.shape[1]), ring)))
+
+    def _linear(self) -> None:
+        """Small errors, to first order; the jaw's lever is that of the face at rest."""
+        spread = np.zeros((self.values.shape[1], 3, len(self.points.rest)))
+        for index, path in enumerate(self.names):
+            column = self.posed.columns.get((path, 0))
+            if column is not None:
+                spread[column] = self.points.expression[:, :, index].T
+        arm = self.points.rest - self.points.joint
+        jaw = np.stack([(np.cross(axis, arm) * self.points.jaw_weight[:, None]).T for axis in np.eye(3)])
+        self.spread = self.parts_of_allowed(spread, self._gap(spread))
+        self.levers = {_JAW: self.parts_of_allowed(jaw, self._gap(jaw))}
+
+    def _gap(self, moves: Floats) -> Floats:
+        upper, lower = (moves[:, 1, points] for points in self.inner)
+        return (upper - lower).sum(1) / max(upper.shape[1], 1)
+
+    def aperture(self, values: Floats) -> Floats | None:
+        return None if self.mouth is None else self.mouth.aperture(self._motion(values))
+
+    def far(self, values: Floats, rows: Ints) -> Floats:
+        """By full skinning."""
         result = np.empty((len(rows), len(self.points.rest)))
         for start in range(0, len(rows), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
@@ -183,42 +276,8 @@ class Shown:
         """Channels (R,C) -> motion (R,106) without the head's turning."""
         motion = np.zeros((len(values), CHANNELS), np.float32)
         for index, path in enumerate(self.names):
-            motion[:, EXPRESSION.start + index] = self._column(path, 0, values)
-        turn = self._turn(_JAW, values)
+            motion[:, EXPRESSION.start + index] = self.posed.column(path, 0, values)
+        turn = self.posed.turn(_JAW, values)
         if turn is not None:
             motion[:, JAW_POSE] = quaternions_to_axis_angle(turn)
         return motion
-
-    def _column(self, path: str, index: int, values: Floats) -> Floats | float:
-        """(R,) of one property: its column, or what it holds still at."""
-        column = self.columns.get((path, index))
-        if column is not None:
-            return values[:, column]
-        rest = 1.0 if path.endswith("quaternion") and index == 0 else 0.0
-        return self.still.get((path, index), rest)
-
-    def _turn(self, bone: str, values: Floats, exact: bool = True) -> Floats | None:
-        """Quaternions (R,4) of a bone from the channels of its rotation mode; None where it has none.
-
-        If they need not be exact they may be a little longer or shorter than 1.
-        """
-        mode = self.modes[bone]
-        path = bone_path(bone, _TURN.get(mode, "rotation_euler"))
-        width = 4 if mode in _TURN else 3
-        if not any((path, index) in self.columns or (path, index) in self.still for index in range(width)):
-            return None
-        parts = np.empty((len(values), width))
-        for index in range(width):
-            parts[:, index] = self._column(path, index, values)
-        if mode == "QUATERNION":
-            return normalised(parts) if exact else parts
-        if mode == "AXIS_ANGLE":
-            axis = parts[:, 1:] / np.maximum(np.linalg.norm(parts[:, 1:], axis=1, keepdims=True), 1e-12)
-            return np.concatenate([np.cos(0.5 * parts[:, :1]), np.sin(0.5 * parts[:, :1]) * axis], 1)
-        return euler_to_quaternions(parts, mode)
-
-    def _off_turn(self, bone: str, values: Floats, rows: Ints, exact: bool = True) -> Floats | None:
-        """By what rotations (R,3), radians, a bone is turned wrongly."""
-        dense = self.turns[bone]
-        turn = self._turn(bone, values, exact) if dense is not None else None
-        return None if dense is None or turn is None else turn_between(dense[rows], turn)

@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 from ..errors import ArtalkError
 from ..head.handle import Head
 from ..motion.simplify import simplify
+from ..retarget.player import Retarget
+from ..retarget.shown import TargetSkin
 from ..runner import AGAIN, Work
 from .fcurves import Dense, dense_curve, fill_bezier, find_curve, sampled
-from .shown import Shown
+from .shown import HeadShown, Shown
 
 Place = tuple[str, str, int]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Find = Callable[[], tuple[Any, Head]]  # an Action and the head that it is for, found again
+Find = Callable[[], tuple[Any, Head | Retarget]]  # an Action and the head or target that it is for, found again
 
 _STRAY = 0.3  # of the bound, by which the curves may bend away unseen between two samples
 _SAMPLES = (2, 8)  # for every key of the dense curve
@@ -87,6 +89,10 @@ def plan_simplification(find: Find, places: list[Place], bound: Bound) -> Work[P
         dense.append(dense_curve(find_curve(find()[0], place), keys))
         yield AGAIN
     spots = [place for _, place in moving]
+    player = find()[1]
+    skin = TargetSkin(player) if isinstance(player, Retarget) else None
+    del player
+    yield
 
     def shown(piece: Ints, t: Floats) -> Work[tuple[Floats, Floats, Shown]]:
         width = keys[piece + 1] - keys[piece]
@@ -97,7 +103,9 @@ def plan_simplification(find: Find, places: list[Place], bound: Bound) -> Work[P
                 curve.at(piece, t, width) if curve.is_plain else sampled(find_curve(find()[0], place), frames))
             yield AGAIN
         limits = 1e-3 * bound.millimetres, float(np.radians(bound.degrees))
-        return frames, slopes, Shown(find()[1], spots, still, values, *limits)
+        made = HeadShown(find()[1], spots, still, values, *limits) if skin is None \
+            else skin.shown(spots, still, values, *limits)
+        return frames, slopes, made
 
     _, _, rough = yield from shown(np.arange(len(keys) - 1), np.zeros(len(keys) - 1))
     samples = yield partial(_samples, dense, rough.tolerance, len(keys))

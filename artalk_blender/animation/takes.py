@@ -29,6 +29,7 @@ from ..motion.regions import FaceChannels
 from ..motion.resample import to_whole_frames
 from ..motion.timing import WHOLE, Keying, TimeMap
 from ..retarget.player import Retarget, retarget_of_take, retargets
+from ..retarget.shown import knowing_lips
 from ..runner import Work, finish
 from . import assign
 from .channels import channels_of
@@ -254,7 +255,8 @@ def _refresh(head: Head | Retarget) -> None:
         owner.update_tag()
 
 
-def simplify_take(action: Any, bound: Bound | None = None, head: Head | None = None) -> tuple[Any, Simplification]:
+def simplify_take(action: Any, bound: Bound | None = None,
+                  head: Head | Retarget | None = None) -> tuple[Any, Simplification]:
     """`simplifying`, at once; returns the Action and what was found."""
     head = head or head_of_take(action)
     name, found = finish(simplifying(lambda: (action, head), bound or Bound()))
@@ -270,8 +272,6 @@ def simplifying(find: Find, bound: Bound) -> Work[tuple[str, Simplification]]:
     """
     action, head = find()
     check_take(action)
-    if not isinstance(head, Head):
-        raise ArtalkError("Only takes on a head can be simplified.", "Simplify the head's take, then retarget it.")
     assign.check_editable(head)
     stays = action.library is not None or is_edited(action)
     look, dense = digest(action, curves_of(action)), None
@@ -280,8 +280,11 @@ def simplifying(find: Find, bound: Bound) -> Work[tuple[str, Simplification]]:
         del dense[TAKE_KEY][SIMPLIFIED]
         retune(dense, *settings_of(dense), head)
     name = dense.name if dense is not None else action.name
+    is_target = isinstance(head, Retarget)
     del action, head
     try:
+        if is_target:
+            yield from knowing_lips(find()[1])
         places = curves_of(bpy.data.actions[name])
         plan = yield from plan_simplification(lambda: (_there(name) if dense else find()[0], find()[1]), places, bound)
         action, head = find()
@@ -307,7 +310,7 @@ def _there(name: str) -> Any:
     return action
 
 
-def _simplify(action: Any, head: Head, bound: Bound) -> None:
+def _simplify(action: Any, head: Head | Retarget, bound: Bound) -> None:
     """Simplifies keys that were just made."""
     finish(plan_simplification(lambda: (action, head), curves_of(action), bound)).apply(action)
     _note_simplified(action, bound)

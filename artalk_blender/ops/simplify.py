@@ -13,7 +13,7 @@ from ..animation.takes import Bound, head_of_take, simplifying
 from ..errors import ArtalkError
 from ..head.handle import Head, head_of
 from ..language import said
-from ..retarget.player import find_player
+from ..retarget.player import Retarget, find_player, retarget_of_take
 from ..runner import Work
 from ..worker.job import ModalJob, is_busy
 from .reasoned import BUSY, Reasoned
@@ -54,7 +54,7 @@ class ARTALK_OT_simplify_take(Reasoned, ModalJob, bpy.types.Operator):
             raise ArtalkError(f"There is no take “{self.take}”." if self.take else "The head plays no take.",
                               "Choose one of the list, or generate one.")
         check_take(action)
-        find = _Found(action.name, player if playing_take(player) == action else head_of_take(action))
+        find = _Found(action, player if playing_take(player) == action else head_of_take(action))
         name = action.name
         del action, player
         yield
@@ -65,18 +65,19 @@ class ARTALK_OT_simplify_take(Reasoned, ModalJob, bpy.types.Operator):
 
 
 class _Found:
-    """A take and its head, found again by name."""
+    """A take with its head or target, found again by name."""
 
-    def __init__(self, take: str, head: Any) -> None:
-        self._take = take
+    def __init__(self, action: Any, head: Head | Retarget) -> None:
+        self._take = action.name
         self._armature = head.armature.name if isinstance(head, Head) else ""
-        self._other = None if self._armature else head
 
-    def __call__(self) -> tuple[Any, Any]:
+    def __call__(self) -> tuple[Any, Head | Retarget]:
         action = bpy.data.actions.get(self._take)
         if action is None:
             raise ArtalkError(f"The take “{self._take}” is gone.", "Choose another one.")
-        head = self._other or head_of(bpy.data.objects.get(self._armature))
+        if not self._armature:
+            return action, retarget_of_take(action)
+        head = head_of(bpy.data.objects.get(self._armature))
         if head is None:
             raise ArtalkError(f"The head “{self._armature}” is gone.", "Add it again and simplify once more.")
         return action, head
