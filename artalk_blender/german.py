@@ -146,6 +146,7 @@ TEXTS = {
     "The head plays no take; Generate Motion makes one": "Der Kopf spielt keinen Take; Bewegung erzeugen macht einen",
     "Set a preview range over the timeline, or select two markers":
         "Legen Sie in der Zeitleiste einen Vorschaubereich fest, oder wählen Sie zwei Markierungen",
+    "Has all keys; Simplify takes them out": "Hat alle Keys; Vereinfachen nimmt sie heraus",
     "Simplified; stays so when tuned": "Vereinfacht; bleibt es beim Abstimmen",
     "The take was edited by hand: Apply to Take tunes a copy":
         "Der Take wurde von Hand bearbeitet: Auf Take anwenden stimmt eine Kopie ab",

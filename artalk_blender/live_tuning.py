@@ -3,8 +3,9 @@
 
 Only what was moved is applied; whatever else the take has stays. The settings that are shown follow the head that is
 selected. A take of up to a minute is tuned while the slider moves, in the slider's own undo step; a longer one when
-the slider rests, in a step of its own. One that is retargeted by geometry gets a draft then, and what it really comes
-to later, solved in a thread once the slider has rested for a second; that is the step to which undo goes.
+the slider rests, in a step of its own. Of a long one that is retargeted by geometry a draft is shown then, and one that
+is simplified has all its keys; what it really comes to follows in a thread once the slider has rested for a second, and
+that is the step to which undo goes.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .animation.nla import playing_take
-from .animation.take_data import MOTION_KEY, TAKE_KEY, UNFINISHED, is_edited, settings_of, takes
-from .animation.takes import retune
+from .animation.take_data import ALL_KEYS, MOTION_KEY, TAKE_KEY, UNFINISHED, is_edited, settings_of, takes
+from .animation.takes import retune, thinning
 from .errors import EngineError
 from .motion.process import ProcessSettings
 from .motion.timing import Keying
@@ -29,7 +30,7 @@ from .runner import Runner, Work
 
 _DELAY = 0.1  # seconds that a slider rests
 _REST = 1.0  # seconds, until a draft is solved whole
-_LOOK, _SLICE = 0.1, 0.01  # seconds between two looks whether it is, and what each may take
+_LOOK, _SLICE = 0.05, 0.02  # seconds between two looks whether it is, and what each may take
 _SHORT = 60 * 25 * 106 * 4  # bytes of raw motion: a minute
 
 _moved: set[str] = set()
@@ -71,8 +72,8 @@ def silently() -> Iterator[None]:
         _silent -= 1
 
 
-def apply_moved() -> None:
-    """Applies the settings that were moved since to the take that plays."""
+def apply_moved(thin: bool = True) -> None:
+    """Applies the settings that were moved since to the take that plays; `thin` as for retune."""
     global problem
     names, scene, take = set(_moved), bpy.context.scene, _take_to_tune()
     _moved.clear()
@@ -84,7 +85,7 @@ def apply_moved() -> None:
             problem = "The take was edited by hand: Apply to Take tunes a copy"
             return
         tuning, keying = settings_of(take)
-        retune(take, _with(tuning, names, scene), _with(keying, names, scene), find_player(bpy.context))
+        retune(take, _with(tuning, names, scene), _with(keying, names, scene), find_player(bpy.context), thin)
     except EngineError as error:
         problem = str(error)
 
@@ -109,28 +110,37 @@ def show_playing() -> None:
             show_settings(bpy.context.scene, *settings_of(take))
 
 
-def _drafts() -> list[Any]:
-    """Takes to be solved whole; one that was edited by hand meanwhile stays as it is."""
-    return [take for take in takes() if is_draft(take) and take.library is None and not is_edited(take)]
+def _unsettled() -> list[Any]:
+    """Takes that are drafts, or have keys to be taken out; one that was edited by hand meanwhile stays as it is."""
+    return [take for take in takes() if (is_draft(take) or ALL_KEYS in take[TAKE_KEY]) and take.library is None
+            and not is_edited(take)]
 
 
-def settle() -> bool:
+def settle(thin: bool = True) -> bool:
     """Solves whole what was drafted while a slider moved; returns whether there was anything."""
     global problem
-    drafts = _drafts()
+    drafts = [take for take in _unsettled() if is_draft(take) or thin]
     for take in drafts:
         try:
-            retune(take, *settings_of(take))
+            retune(take, *settings_of(take), thin=thin)
         except EngineError as error:
             problem = str(error)
     return bool(drafts)
 
 
 def _settling() -> Work[bool]:
-    """The same without holding Blender up while it is solved."""
-    for take in [str(take[TAKE_KEY].get("id", "")) for take in _drafts()]:
+    """The same without holding Blender up while it is solved and keys are taken out."""
+    global problem
+    names = [str(take[TAKE_KEY].get("id", "")) for take in _unsettled()]
+    for take in names:
         yield from finishing(take)
-    return settle()
+    done = settle(thin=False)
+    for take in names:
+        try:
+            done |= yield from thinning(take)
+        except EngineError as error:
+            problem = str(error)
+    return done
 
 
 def _later() -> None:
@@ -156,8 +166,8 @@ def _stop() -> None:
 
 def _tick() -> None:
     with drafting():
-        apply_moved()
-    if _drafts():
+        apply_moved(thin=False)
+    if _unsettled():
         _rest(_tick_at_rest)
     else:
         _step()
@@ -194,14 +204,14 @@ def _tick_after_undo() -> float | None:
 def _after_undo(*_: Any) -> None:
     """A step may hold the setting of a long take before its keys: what counts is what the keys are. Or a draft."""
     show_playing()
-    if _drafts():
+    if _unsettled():
         _stop()
         _rest(_tick_after_undo)
 
 
 @persistent
 def _before_saving(*_: Any) -> None:
-    settle()
+    settle(thin=False)  # in a file a take may have all its keys: nothing is off then
 
 
 @persistent

@@ -30,6 +30,7 @@ LINES = "lines"  # JSON: the strips that the take speaks, as in Provenance
 BEFORE = "before"  # JSON: what played before and what the properties were
 UNFINISHED = "unfinished"  # there only while the take's motion is being made
 SIMPLIFIED = "simplified"  # dict: millimetres, degrees; only where keys were taken out
+ALL_KEYS = "all_keys"  # True: tuned since, and the keys that nobody would miss are still to be taken out again
 
 Floats = NDArray[np.float32]
 Place = tuple[str, str, int]

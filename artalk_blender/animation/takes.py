@@ -39,6 +39,7 @@ from .mouth import mouth_of
 from .nla import remove_strips, shift_strips
 from .simplify import Bound, Find, Simplification, plan_simplification
 from .take_data import (
+    ALL_KEYS,
     BEFORE,
     LOUDNESS_KEY,
     MOTION_KEY,
@@ -196,8 +197,10 @@ def _reference(owner: Any) -> dict[str, Any]:
 
 
 def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None,
-           head: Head | Retarget | None = None) -> Any:
+           head: Head | Retarget | None = None, thin: bool = True) -> Any:
     """Makes a take's keys again from its raw motion, with other settings and without the model.
+
+    One that is simplified is so again; without `thin` it keeps all its keys for now, and `thinning` takes them out.
 
     Returns the Action that has them: the same one, whose curves of ours are rewritten, or, where those were edited
     by hand or the Action is linked, a new take in its place; the edited one is left as it is.
@@ -222,8 +225,10 @@ def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None,
     _write(result, channels, frames)
     if isinstance(head, Retarget):
         head.remember(result)
-    if SIMPLIFIED in stored:
+    if SIMPLIFIED in stored and thin:
         _simplify(result, head, Bound(**stored[SIMPLIFIED]))
+    elif SIMPLIFIED in stored:
+        result[TAKE_KEY][ALL_KEYS] = True
     result[TAKE_KEY]["settings"] = {**stored.get("settings", {}), **settings.as_dict()}
     result[TAKE_KEY]["keying"] = keying.as_dict()
     if result == action:
@@ -275,7 +280,7 @@ def simplifying(find: Find, bound: Bound) -> Work[tuple[str, Simplification]]:
     assign.check_editable(head)
     stays = action.library is not None or is_edited(action)
     look, dense = digest(action, curves_of(action)), None
-    if not stays and SIMPLIFIED in action[TAKE_KEY]:
+    if not stays and SIMPLIFIED in action[TAKE_KEY] and ALL_KEYS not in action[TAKE_KEY]:
         dense = duplicate_take(action)
         del dense[TAKE_KEY][SIMPLIFIED]
         retune(dense, *settings_of(dense), head)
@@ -303,6 +308,21 @@ def simplifying(find: Find, bound: Bound) -> Work[tuple[str, Simplification]]:
             bpy.data.actions.remove(bpy.data.actions[name])
 
 
+def thinning(take: str) -> Work[bool]:
+    """Simplifies again the take of that id, which was tuned without; returns whether there was anything to do."""
+    def find() -> tuple[Any, Head | Retarget]:
+        action = next((one for one in takes() if one[TAKE_KEY].get("id") == take), None)
+        if action is None:
+            raise ArtalkError("The take is gone.", "Simplify another one.")
+        return action, head_of_take(action)
+
+    stored = find()[0][TAKE_KEY].to_dict()
+    if ALL_KEYS not in stored or SIMPLIFIED not in stored:
+        return False
+    yield from simplifying(find, Bound(**stored[SIMPLIFIED]))
+    return True
+
+
 def _there(name: str) -> Any:
     action = bpy.data.actions.get(name)
     if action is None:
@@ -319,6 +339,8 @@ def _simplify(action: Any, head: Head | Retarget, bound: Bound) -> None:
 def _note_simplified(action: Any, bound: Bound) -> None:
     note_curves(action, curves_of(action))
     action[TAKE_KEY][SIMPLIFIED] = asdict(bound)
+    if ALL_KEYS in action[TAKE_KEY]:
+        del action[TAKE_KEY][ALL_KEYS]
 
 
 def _plays(action: Any, head: Head | Retarget) -> bool:

@@ -10,7 +10,7 @@ import bpy
 from .. import compat, live_tuning
 from ..animation.follow import state_of
 from ..animation.nla import playing_take
-from ..animation.take_data import SIMPLIFIED, TAKE_KEY, UNFINISHED, takes
+from ..animation.take_data import ALL_KEYS, SIMPLIFIED, TAKE_KEY, UNFINISHED, takes
 from ..audio import reports
 from ..audio.looks import MOVED, TRIMMED
 from ..audio.strip import speech_strips
@@ -226,7 +226,8 @@ def draw_tune(layout: Any, context: Any) -> None:
     if live_tuning.problem:
         wrapped(layout, live_tuning.problem)
     elif take is not None and SIMPLIFIED in take[TAKE_KEY]:
-        layout.label(text="Simplified; stays so when tuned", icon="INFO")
+        layout.label(text="Has all keys; Simplify takes them out" if ALL_KEYS in take[TAKE_KEY]
+                     else "Simplified; stays so when tuned", icon="INFO")
     column = layout.column()
     for names in _TUNING:
         part = column.column(align=True)
