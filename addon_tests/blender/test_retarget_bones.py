@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from characters import TO_BLENDER, armature, default_head, speaking
+from characters import TO_BLENDER, armature, default_head, mesh_object, speaking
 from mathutils import Matrix, Quaternion, Vector
 
 from artalk_blender.animation.take_data import raw_motion
@@ -94,3 +94,14 @@ def test_a_bodys_animation_goes_on_beneath(source):
     assert not len(data.nla_tracks) and not body.use_fake_user
     for frame, turn in alone.items():
         np.testing.assert_allclose(turn_of(rig, "head", frame), turn, atol=1e-5)
+
+
+def test_a_jaw_bone_turns_aside_and_keys_that_do_so_do_not_as_well(source):
+    rig = armature("Body", BONES)
+    face = mesh_object("Skin", np.eye(3), np.array([[0, 1, 2]]), {name: np.zeros((3, 3)) for name in
+                                                                  ("jawLeft", "jawRight", "mouthPucker", "mouthFunnel")})
+    face.parent = rig
+    table = make_retarget(source.name, "Body", (), "names", "auto", ()).table
+    rows = {row.target: row for row in table.rows}
+    assert rows["jaw"].source == "jaw" and not rows["jaw"].mute
+    assert rows["jawLeft"].source == "key:jawLeft" and rows["mouthPucker"].source == "mouthPucker"

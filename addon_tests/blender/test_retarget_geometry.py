@@ -114,3 +114,15 @@ def test_the_command_line_retargets_a_file(source, tmp_path, capfd):
     face = bpy.data.objects["Face"]
     assert value_at(face, "mouthPucker", 20) == pytest.approx(speaking(50)[19, ARKIT.index("mouthPucker")], abs=1e-5)
     assert retarget_take_on(face)[TAKE_KEY]["audio_name"] == "line"
+
+
+def test_sides_are_told_apart_in_arkits_words(scene):
+    """What a head says with its own numbers goes into shapes by their names, whatever order the head's stand in."""
+    head, motion = default_head(), np.zeros((4, 106), np.float32)
+    motion[0, 104], motion[1, 104] = 0.06, -0.06  # the jaw to its left, to its right
+    for frame, name in ((2, "mouthLeft"), (3, "mouthRight")):
+        motion[frame, head.expression_keys.index(name)] = 0.7
+    values = faces.arkit_values(head, "", motion)
+    left, right = values["jawLeft"] + values["mouthLeft"], values["jawRight"] + values["mouthRight"]
+    assert left[[0, 2]].min() > 0.4 and right[[1, 3]].min() > 0.4
+    assert left[[1, 3]].max() < 0.1 and right[[0, 2]].max() < 0.1

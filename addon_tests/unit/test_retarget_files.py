@@ -8,6 +8,7 @@ import struct
 
 import numpy as np
 import pytest
+from retarget_targets import source_face
 
 from artalk_blender.errors import ArtalkError
 from artalk_blender.retarget.interchange import (
@@ -20,6 +21,7 @@ from artalk_blender.retarget.interchange import (
 )
 from artalk_blender.retarget.names import ARKIT, OCULUS, VRM
 from artalk_blender.retarget.signals import (
+    JAW_ASIDE,
     JAW_OPEN,
     arkit_table,
     mouth_features,
@@ -67,6 +69,21 @@ def test_the_jaws_bone_and_key_are_one_signal():
     turned = turns(motion, signals)
     np.testing.assert_allclose(turned["jaw"][:, 0], JAW_OPEN * signals["jawOpen"], atol=1e-6)
     np.testing.assert_allclose(turned["jaw_bone"][:, 0], 0.5 * JAW_OPEN, atol=1e-6)
+
+
+def test_a_jaw_turned_aside_is_the_same_whether_bone_or_key():
+    motion = np.zeros((2, 106), np.float32)
+    motion[:, 104] = 0.5 * JAW_ASIDE, -0.5 * JAW_ASIDE
+    signals = named_signals(NAMES, motion)
+    np.testing.assert_allclose(signals["jawLeft"], [0.5, 0.0], atol=1e-6)
+    np.testing.assert_allclose(signals["jawRight"], [0.0, 0.5], atol=1e-6)
+    assert not signals["key:jawLeft"].any()
+    source, keyed = source_face(), np.zeros_like(motion)
+    keyed[0, source.names.index("jawLeft")] = keyed[1, source.names.index("jawRight")] = 0.5
+    chin = np.linalg.norm(source.neutral - source.landmarks["chin"], axis=1).argsort()[:20]
+    by_bone, by_key = (source.positions(one, chin)[:, :, 0] - source.neutral[chin, 0] for one in (motion, keyed))
+    np.testing.assert_allclose(by_bone.mean(1), by_key.mean(1), rtol=0.1)
+    assert by_key[0].mean() > 2e-3
 
 
 def test_eyes_look_where_the_shapes_say():

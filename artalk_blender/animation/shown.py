@@ -77,10 +77,10 @@ class Posed:
 class Shown:
     """The lips, face and turns that channels (S,C) make a face show.
 
-    metres, radians: the bound. tolerance (C,): by how much each channel alone may be off. Who makes one sets:
-    lips (N,) which of the points looked at are the lips'; spread (C,3N+1) and levers, bone -> (3,3N+1): what errors of
-    channels, and small turns of a bone, displace, as parts of what is allowed, to first order: all x first, then y, then
-    z, and at last the gap between the lips.
+    metres, radians: the bound. tolerance (C,): by how much each channel alone may be off. Who makes one sets: lips
+    (N,) which of the points looked at are the lips'; spread (C,3N+1) and levers, bone -> (3,3N+1): what errors of
+    channels, and small turns of a bone, displace, as parts of what is allowed, to first order: all x first, then y,
+    then z, and at last the gap between the lips.
     """
 
     lips: NDArray[np.bool_]

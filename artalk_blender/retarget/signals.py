@@ -22,6 +22,7 @@ from .solve import Problem, solve_frames
 Floats = NDArray[np.floating[Any]]
 
 JAW_OPEN = 0.26  # radians of the default head's jaw where jawOpen is 1 (docs/HEAD.md)
+JAW_ASIDE = 0.08  # radians by which its jaw turns where its chin lies as far aside as with jawLeft at 1
 EYE_TURN = 0.52  # radians that an eye turns at eyeLook 1
 VISEME = "viseme:"
 ALONE = "key:"
@@ -53,7 +54,8 @@ _SMALL, _SPARSE, _SMOOTH = 0.02, 0.01, 0.02
 def named_signals(names: Sequence[str], motion: NDArray[np.floating[Any]]) -> dict[str, Floats]:
     """Motion (T,106) of a head whose expressions have these names -> signals (T,) by name.
 
-    Where they are ARKit's, `jawOpen` is what key and bone of the jaw do together; `key:jawOpen` is the key alone.
+    Where they are ARKit's, `jawOpen`, `jawLeft` and `jawRight` are what keys and bone of the jaw do together;
+    `key:jawOpen` is the key alone.
     """
     expressions = np.asarray(motion, np.float64)[:, EXPRESSION].T
     signals: dict[str, Floats] = dict(zip(names, expressions, strict=True))
@@ -63,6 +65,9 @@ def named_signals(names: Sequence[str], motion: NDArray[np.floating[Any]]) -> di
         signals[f"head.{letter}"] = np.asarray(motion[:, HEAD_ROTATION.start + axis], np.float64)
     if "jawOpen" in signals:
         signals["jawOpen"] = signals["jawOpen"] + np.maximum(signals["jaw.x"], 0.0) / JAW_OPEN
+    for name, side in (("jawLeft", 1.0), ("jawRight", -1.0)):
+        if name in signals:
+            signals[name] = signals[name] + np.maximum(side * signals["jaw.y"], 0.0) / JAW_ASIDE
     return signals
 
 
@@ -102,7 +107,8 @@ def mouth_features() -> NDArray[np.float64]:
     Opening, width, and how far the upper lip's and the lower lip's middle and the corners move up and forward.
     """
     model = read_flame(DEFAULT_HEAD)
-    moves = np.asarray(model.expressiondirs, np.float64)[:, :, :len(ARKIT)] * 100.0
+    order = [model.expression_names.index(name) for name in ARKIT]
+    moves = np.asarray(model.expressiondirs, np.float64)[:, :, order] * 100.0
     rest = np.asarray(model.v_template, np.float64)
     from ..head.regions import find_lips
 

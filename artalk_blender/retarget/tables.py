@@ -55,7 +55,11 @@ def table_for(target: Target, source_names: Sequence[str], method: str = AUTO) -
     if method == NAMES and keys and not spoken:
         raise ArtalkError(f"No shape key of “{target.name}” has a name that is known here.",
                           "Retarget by geometry, or fill in the table.")
-    rows += _bone_rows(target, meant, by_name, notes)
+    bones = _bone_rows(target, meant, by_name, notes)
+    if any(row.source == "jaw" and not row.mute for row in bones):  # which turns it aside as well
+        rows = [replace(row, source=f"{ALONE}{row.source}") if row.source in ("jawLeft", "jawRight") else row
+                for row in rows]
+    rows += bones
     if not rows:
         raise ArtalkError(f"Nothing of “{target.name}” could be moved: no free shape keys, no bones of a face.",
                           "Choose the mesh with the face's shape keys, or name the bones in the table.")
