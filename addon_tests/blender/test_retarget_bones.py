@@ -98,8 +98,8 @@ def test_a_bodys_animation_goes_on_beneath(source):
 
 def test_a_jaw_bone_turns_aside_and_keys_that_do_so_do_not_as_well(source):
     rig = armature("Body", BONES)
-    face = mesh_object("Skin", np.eye(3), np.array([[0, 1, 2]]), {name: np.zeros((3, 3)) for name in
-                                                                  ("jawLeft", "jawRight", "mouthPucker", "mouthFunnel")})
+    names = ("jawLeft", "jawRight", "mouthPucker", "mouthFunnel")
+    face = mesh_object("Skin", np.eye(3), np.array([[0, 1, 2]]), {name: np.zeros((3, 3)) for name in names})
     face.parent = rig
     table = make_retarget(source.name, "Body", (), "names", "auto", ()).table
     rows = {row.target: row for row in table.rows}

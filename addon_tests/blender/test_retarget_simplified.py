@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes on targets with fewer keys, measured on the meshes that Blender shows: keys by name and solved, bones, controls."""
+"""Takes on targets with fewer keys, measured on the meshes that Blender shows: keys by name, bones, controls."""
 
 from __future__ import annotations
 
