@@ -5,7 +5,8 @@ Only what was moved is applied; whatever else the take has stays. The settings t
 selected. A take of up to a minute is tuned while the slider moves, in the slider's own undo step; a longer one when
 the slider rests, in a step of its own. Of a long one that is retargeted by geometry a draft is shown then, and one that
 is simplified has all its keys; what it really comes to follows in a thread once the slider has rested for a second, and
-that is the step to which undo goes.
+that is the step to which undo goes. Where nothing is solved yet, as after a file was opened, that is done in a thread
+first.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
+from .animation.beside import is_solved_anew, solving_ahead, thinning
 from .animation.nla import playing_take
 from .animation.take_data import ALL_KEYS, MOTION_KEY, TAKE_KEY, UNFINISHED, is_edited, settings_of, takes
-from .animation.takes import retune, thinning
+from .animation.takes import retune
 from .errors import EngineError
 from .motion.process import ProcessSettings
 from .motion.timing import Keying
@@ -143,6 +145,22 @@ def _settling() -> Work[bool]:
     return done
 
 
+def _ahead() -> Work[bool]:
+    """Solves the take that plays for the settings that were moved; they are applied afterwards."""
+    global problem
+    take = _take_to_tune()
+    name = str(take[TAKE_KEY].get("id", ""))
+    tuning, keying = (_with(one, _moved, bpy.context.scene) for one in settings_of(take))
+    del take
+    try:
+        yield from solving_ahead(name, tuning, keying)
+    except EngineError as error:
+        problem = str(error)
+        return False
+    take = _take_to_tune()
+    return take is not None and take[TAKE_KEY].get("id", "") == name
+
+
 def _later() -> None:
     _stop()
     bpy.app.timers.register(_tick, first_interval=_DELAY)
@@ -156,7 +174,7 @@ def _rest(timer: Callable[[], float | None]) -> None:
 
 def _stop() -> None:
     global _settler
-    for timer in (_tick, _tick_at_rest, _tick_after_undo):
+    for timer in (_tick, _tick_ahead, _tick_at_rest, _tick_after_undo):
         if bpy.app.timers.is_registered(timer):
             bpy.app.timers.unregister(timer)
     if _settler is not None:
@@ -165,6 +183,27 @@ def _stop() -> None:
 
 
 def _tick() -> None:
+    global _settler
+    take = _take_to_tune()
+    try:
+        ahead = take is not None and not is_edited(take) and is_solved_anew(take)
+    except EngineError:
+        ahead = False  # what is wrong is said by whoever applies
+    if ahead:
+        _settler = Runner(_ahead())
+        bpy.app.timers.register(_tick_ahead, first_interval=_LOOK)
+    else:
+        _apply()
+
+
+def _tick_ahead() -> float | None:
+    done = _settled()
+    if done:
+        _apply()
+    return _LOOK if done is None else None
+
+
+def _apply() -> None:
     with drafting():
         apply_moved(thin=False)
     if _unsettled():

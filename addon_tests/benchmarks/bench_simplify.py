@@ -32,9 +32,10 @@ from artalk_blender.engine.pipeline import SAMPLE_RATE, Pipeline
 from characters import remeshed
 
 from artalk_blender import compat
+from artalk_blender.animation.beside import thinning
 from artalk_blender.animation.fcurves import find_curve, key_path
 from artalk_blender.animation.take_data import TAKE_KEY, curves_of
-from artalk_blender.animation.takes import Bound, Provenance, duplicate_take, new_take, retune, simplify_take, thinning
+from artalk_blender.animation.takes import Bound, Provenance, duplicate_take, new_take, retune, simplify_take
 from artalk_blender.audio.samples import read_sound
 from artalk_blender.head.build import build_head
 from artalk_blender.motion.process import ProcessSettings

@@ -200,7 +200,7 @@ def retune(action: Any, settings: ProcessSettings, keying: Keying | None = None,
            head: Head | Retarget | None = None, thin: bool = True) -> Any:
     """Makes a take's keys again from its raw motion, with other settings and without the model.
 
-    One that is simplified is so again; without `thin` it keeps all its keys for now, and `thinning` takes them out.
+    One that is simplified is so again; without `thin` it keeps all its keys for now (`beside.thinning` takes them out).
 
     Returns the Action that has them: the same one, whose curves of ours are rewritten, or, where those were edited
     by hand or the Action is linked, a new take in its place; the edited one is left as it is.
@@ -306,21 +306,6 @@ def simplifying(find: Find, bound: Bound) -> Work[tuple[str, Simplification]]:
     finally:
         if dense is not None and name in bpy.data.actions:
             bpy.data.actions.remove(bpy.data.actions[name])
-
-
-def thinning(take: str) -> Work[bool]:
-    """Simplifies again the take of that id, which was tuned without; returns whether there was anything to do."""
-    def find() -> tuple[Any, Head | Retarget]:
-        action = next((one for one in takes() if one[TAKE_KEY].get("id") == take), None)
-        if action is None:
-            raise ArtalkError("The take is gone.", "Simplify another one.")
-        return action, head_of_take(action)
-
-    stored = find()[0][TAKE_KEY].to_dict()
-    if ALL_KEYS not in stored or SIMPLIFIED not in stored:
-        return False
-    yield from simplifying(find, Bound(**stored[SIMPLIFIED]))
-    return True
 
 
 def _there(name: str) -> Any:

@@ -97,6 +97,11 @@ def known_as(take: str, new: str) -> None:
         _last[new] = _last.pop(take)
 
 
+def knows(take: str) -> bool:
+    """Whether a solution of the take is remembered, from which others come quickly."""
+    return take in _last
+
+
 def forget() -> None:
     """Nothing is known of any take."""
     _last.clear()
