@@ -161,8 +161,8 @@ def _mouth(head: _Head, face: NDArray[np.bool_], width: float) -> tuple[Floats, 
     front = at[:, 2] > np.percentile(at[:, 2], 75) - 0.25 * width
     at = at[front]
     ends = np.percentile(at[:, 0], (1, 99))
-    points = [at[np.abs(at[:, 0] - end) < 0.05 * width].mean(0) for end in ends]
-    return points[0], points[1]
+    right, left = (at[np.abs(at[:, 0] - end) < 0.05 * width] for end in ends)
+    return (right.mean(0), left.mean(0)) if len(right) and len(left) else None
 
 
 def _eyes(head: _Head, nose: Floats, middle: float, width: float) -> dict[str, Floats]:
