@@ -77,25 +77,25 @@ class Posed:
 class Shown:
     """The lips, face and turns that channels (S,C) make a face show.
 
-    metres, radians: the bound. tolerance (C,): by how much each channel alone may be off. Who makes one sets: lips
-    (N,) which of the points looked at are the lips'; spread (C,3N+1) and levers, bone -> (3,3N+1): what errors of
-    channels, and small turns of a bone, displace, as parts of what is allowed, to first order: all x first, then y,
-    then z, and at last the gap between the lips.
+    metres, radians: the bound, the former on a head of a human's size; this one is `size` times as large. tolerance
+    (C,): by how much each channel alone may be off. Who makes one sets: lips (N,) which of the points looked at are
+    the lips'; spread (C,3N+1) and levers, bone -> (3,3N+1): what errors of channels, and small turns of a bone,
+    displace, as parts of what is allowed, to first order: all x first, then y, then z, at last the gap between the lips.
     """
 
     lips: NDArray[np.bool_]
     spread: NDArray[np.float32]
     levers: dict[str, NDArray[np.float32]]
 
-    def __init__(self, values: Floats, posed: Posed, metres: float, radians: float) -> None:
-        self.values, self.posed, self.metres, self.radians = values, posed, metres, radians
+    def __init__(self, values: Floats, posed: Posed, metres: float, radians: float, size: float = 1.0) -> None:
+        self.values, self.posed, self.metres, self.radians, self.size = values, posed, metres, radians, size
         turns = {bone: posed.turn(bone, values) for bone in posed.modes}
         self.turns = {bone: turn for bone, turn in turns.items() if turn is not None}
         self.contacts = np.zeros(0, np.int64)
         self.touching = np.zeros(len(values), np.float32)
 
     def aperture(self, values: Floats) -> Floats | None:
-        """(R,) metres, of the size of a human's, that channels (R,C) open the lips by; None where that is not known."""
+        """(R,) metres, on a head of a human's size, by which channels (R,C) open the lips; None where nobody knows."""
         raise NotImplementedError
 
     def far(self, values: Floats, rows: Ints) -> Floats:
@@ -105,7 +105,7 @@ class Shown:
     @property
     def allowed(self) -> Floats:
         """(N,) metres by which each point may be off."""
-        return np.where(self.lips, 1.0, _FACE) * self.metres * _MARGIN
+        return np.where(self.lips, 1.0, _FACE) * self.size * self.metres * _MARGIN
 
     def mind_contacts(self) -> None:
         """Bounds the lips' gap too from now on, where they touch."""
@@ -118,7 +118,7 @@ class Shown:
     def parts_of_allowed(self, moves: Floats, gap: Floats) -> NDArray[np.float32]:
         """Displacements (C,3,N) and gaps (C,), metres -> (C,3N+1)."""
         return np.column_stack([(moves / self.allowed).reshape(len(moves), -1),
-                                gap / (_MARGIN * self.metres)]).astype(np.float32)
+                                gap / (_MARGIN * self.size * self.metres)]).astype(np.float32)
 
     def tolerances(self) -> Floats:
         """(C,) what each channel alone may be off by."""
@@ -176,12 +176,13 @@ class Shown:
         return np.maximum(far, self._turned(values, rows) / self.radians)
 
     def errors(self, values: Floats) -> tuple[float, float]:
-        """Largest error of the lips, metres (of the face, where they are not known), and of any turn, radians."""
+        """Largest error of the lips (of the face, where they are not known), metres on a head of a human's size, and of
+        any turn, radians."""
         rows = np.arange(len(values))
         angle = float(self._turned(values, rows).max(initial=0.0))
         near = self.measure(values, rows)
         rows = np.flatnonzero(near >= _WORST * near.max(initial=0.0))
-        return float(self.far(values[rows], rows)[:, self.lips].max(initial=0.0)), angle
+        return float(self.far(values[rows], rows)[:, self.lips].max(initial=0.0)) / self.size, angle
 
     def kept(self, values: Floats) -> tuple[int, int]:
         """Closures of the lips, and how many of them are open no further than the bound more than they were."""

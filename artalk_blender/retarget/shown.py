@@ -103,8 +103,8 @@ class TargetShown(Shown):
         columns = {place[1:]: column for column, place in enumerate(places) if place[0] == skin.bones}
         fixed = {place[1:]: value for place, value in still.items() if place[0] == skin.bones}
         known = skin.transfer
-        self.scale = known.found.scale if known is not None else 1.0
-        super().__init__(values, Posed(columns, fixed, skin.modes), metres * self.scale, radians)
+        super().__init__(values, Posed(columns, fixed, skin.modes), metres, radians,
+                         known.found.scale if known is not None else 1.0)
         moves = np.stack([skin.moved_by(place) for place in places])
         chosen, self.lips = self._choose(skin, moves)
         self.seam = known.found.seams[1] if known is not None and known.found.seams is not None else None
@@ -117,11 +117,11 @@ class TargetShown(Shown):
         self.gap_at_rest = np.zeros(self.gaps.shape[1])
         if known is not None and self.seam is not None:
             held = sum((value * self._gaps(skin.moved_by(place)[None])[0] for place, value in still.items()), 0.0)
-            self.gap_at_rest = 1e-3 * self.scale * known.system.rest_gap + held
+            self.gap_at_rest = 1e-3 * self.size * known.system.rest_gap + held
         self.error = next((column for column, place in enumerate(places) if place[1] == _ERROR_PATH), None)
         self.tolerance = self.tolerances()
         if self.error is not None:
-            self.tolerance[self.error] = 1e3 * self.metres
+            self.tolerance[self.error] = 1e3 * self.size * self.metres
 
     def _choose(self, skin: TargetSkin, moves: NDArray[np.float32]) -> tuple[Ints, NDArray[np.bool_]]:
         """Vertices that stand for all others, and which of them are the lips'."""
@@ -154,7 +154,7 @@ class TargetShown(Shown):
             turn = self.posed.turn(bone, values)
             assert turn is not None
             gaps += 2.0 * np.where(turn[:, :1] < 0.0, -1.0, 1.0) * turn[:, 1:] @ lever
-        return np.maximum(gaps, 0.0).mean(1) / self.scale
+        return np.maximum(gaps, 0.0).mean(1) / self.size
 
     def moved(self, values: Floats, rows: Ints) -> tuple[Floats, NDArray[np.float32]]:
         worst, moved = super().moved(values, rows)
@@ -170,17 +170,3 @@ class TargetShown(Shown):
 
     def verify(self, values: Floats, rows: Ints) -> Floats:
         return self.measure(values, rows)
-
-    def errors(self, values: Floats) -> tuple[float, float]:
-        lips, turns = super().errors(values)
-        return lips / self.scale, turns
-
-    def kept(self, values: Floats) -> tuple[int, int]:
-        opening = self.aperture(values[self.contacts]) if len(self.contacts) else None
-        if opening is None:
-            return 0, 0
-        within = opening <= self.opening[self.contacts] + self.metres / self.scale
-        return len(self.contacts), int(within.sum())
-
-
-__all__ = ["TargetShown", "TargetSkin", "knowing_lips"]
