@@ -13,8 +13,9 @@ from retarget_targets import Place, made
 
 from artalk_blender.head.build import Head, build_head
 from artalk_blender.retarget.names import ARKIT
-from artalk_blender.retarget.signals import JAW_OPEN
+from artalk_blender.retarget.signals import JAW_OPEN, viseme_recipe
 
+_HERE = Place()
 _BESIDE = Place(1.2, None, (0.4, 0.0, 0.0), 1.0)
 TO_BLENDER = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # FLAME's axes -> Z up, facing -Y
 
@@ -60,6 +61,16 @@ def remeshed(name: str = "Face", spell: Callable[[str], str] = str, keep: tuple[
     face = made(place, keep=keep).face
     return mesh_object(name, face.neutral, face.triangles,
                        {spell(key): face.deltas[index] for index, key in enumerate(face.names)})
+
+
+def viseme_head(place: Place = _HERE) -> bpy.types.Object:
+    """A cartoon head with VRM's five mouths and a blink, in another mesh."""
+    face = made(place).face
+    deltas = dict(zip(face.names, face.deltas, strict=True))
+    keys = {letter: sum(value * deltas[shape] for shape, value in zip(ARKIT, viseme_recipe(f"VRM {name}"), strict=True))
+            for letter, name in (("A", "aa"), ("I", "ih"), ("U", "ou"), ("E", "ee"), ("O", "oh"))}
+    keys["Blink"] = deltas["eyeBlinkLeft"] + deltas["eyeBlinkRight"]
+    return mesh_object("Cartoon", face.neutral, face.triangles, keys)
 
 
 def armature(name: str, bones: dict[str, tuple[str, tuple[float, ...], tuple[float, ...], float]]) -> bpy.types.Object:

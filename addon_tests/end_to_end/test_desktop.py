@@ -113,6 +113,16 @@ def test_landmarks_are_clicked_and_the_take_speaks_on_a_stranger(play: Callable[
     assert set(found.pictures) >= {"side_by_side", "retargeted"}
 
 
+def test_one_take_speaks_on_four_characters(play: Callable[..., Outcome], tmp_path: Path):
+    """ARKit's keys in another mesh, a cartoon's visemes, another person's FLAME head, Rigify's face."""
+    cast = tmp_path / "cast.blend"
+    subprocess.run([sys.executable, ROOT / "addon_tests" / "tools" / "cast.py", cast], check=True, capture_output=True)
+    found = play("speak_together", DEMO, cast)
+    lips = found.facts["lips_mm"]
+    assert len(lips) == 4 and set(found.pictures) >= {"together_open", "together_closed"}
+    assert all(0.0 < value[0] < 4.0 for value in lips.values()), lips
+
+
 def test_the_avatar_in_the_view_the_compositor_and_a_film(play: Callable[..., Outcome]):
     found = play("show_avatar", DEMO)
     facts = found.facts

@@ -30,6 +30,7 @@ from desktop_steps import (
     takes,
     use_language,
 )
+from desktop_together import speak_together  # noqa: F401
 
 
 def first_use(desk: Desk) -> Steps:

@@ -80,7 +80,7 @@ class Shown:
     metres, radians: the bound, the former on a head of a human's size; this one is `size` times as large. tolerance
     (C,): by how much each channel alone may be off. Who makes one sets: lips (N,) which of the points looked at are
     the lips'; spread (C,3N+1) and levers, bone -> (3,3N+1): what errors of channels, and small turns of a bone,
-    displace, as parts of what is allowed, to first order: all x first, then y, then z, at last the gap between the lips.
+    displace, as parts of what is allowed, to first order: all x, then y, then z, at last the gap between the lips.
     """
 
     lips: NDArray[np.bool_]
