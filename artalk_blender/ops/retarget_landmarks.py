@@ -67,6 +67,8 @@ class ARTALK_OT_retarget_landmarks(Reasoned, bpy.types.Operator):
             return self._end(context, {"CANCELLED"})
         if bpy.data.objects.get(self._mesh) is None:  # deleted, or undone
             return self._finish(context)
+        if event.ctrl or event.alt or event.shift or event.oskey:  # Blender's: undo, maximise, go round the face
+            return {"PASS_THROUGH"}
         if event.type in ("RET", "NUMPAD_ENTER") and event.value == "PRESS":
             return self._finish(context)
         if event.type == "BACK_SPACE" and event.value == "PRESS" and self._at:

@@ -13,8 +13,8 @@ from ..language import said
 from ..retarget.places import Spot
 from .overlay import Overlay, fill, in_lines, redraw_views, uncovered, width_of, write
 
-# What is written beside a dot; to its left (-1) or right (1), as one sees a face from the front, and in which row above
-# it, so that names lie beside each other on a small face too.
+# What is written beside a dot; to its left (-1) or right (1), as one sees a face from the front, and how many rows
+# above it, so that names lie beside each other on a small face too.
 LABELS = {
     "nose_tip": ("nose tip", 1, 0),
     "chin": ("chin", 1, 0),
@@ -23,17 +23,18 @@ LABELS = {
     "upper_lip": ("upper lip", 1, 1),
     "lower_lip": ("lower lip", 1, -1),
     "eye_right_outer": ("right eye, outer", -1, 0),
-    "eye_right_inner": ("right eye, inner", -1, 1),
-    "eye_left_inner": ("left eye, inner", 1, 1),
+    "eye_right_inner": ("right eye, inner", -1, 1.6),
+    "eye_left_inner": ("left eye, inner", 1, 1.6),
     "eye_left_outer": ("left eye, outer", 1, 0),
 }
 _DOT, _RIM = 3.5, 2.0  # pixels at a UI scale of 1: the radius, and the dark ring round it
 _LIGHT, _DARK = (1.0, 0.82, 0.25), (0.05, 0.05, 0.05)
 _SIDES = 24
-_NAME, _ASKED, _KEYS = 11, 15, 11  # points
+_NAME, _ASKED, _KEYS = 11, 15, 12  # points
 _LINE = 1.5  # from line to line, in points of letters
 _MARGIN = 8  # pixels
-_BEHIND = (0.0, 0.0, 0.0, 0.55)
+_CORNER = 110  # pixels that Blender writes and draws on at the view's upper corners
+_BEHIND_NAMES, _BEHIND_LINES = (0.0, 0.0, 0.0, 0.7), (0.0, 0.0, 0.0, 0.9)
 
 
 class Marks(Overlay):
@@ -75,14 +76,14 @@ class Marks(Overlay):
         self._draw_sentences(*uncovered(area, region), scale)
 
     def _draw_sentences(self, left: float, right: float, top: float, scale: float) -> None:
-        width = right - left - 4 * _MARGIN * scale
+        width = max(right - left - 2 * _CORNER * scale, (right - left) / 2)
         lines = [(line, points) for text, points in ((self._asked, _ASKED), (self._keys, _KEYS))
                  for line in in_lines(text, width, lambda line, points=points: width_of(line, points))]
         widths = [width_of(*line) for line in lines]
         wide = max(widths, default=0.0) + 2 * _MARGIN * scale
         high = (sum(points for _, points in lines) * _LINE + _MARGIN) * scale
         middle, y = (left + right) / 2, top - _MARGIN * scale
-        fill((middle - wide / 2, y - high, wide, high), _BEHIND)
+        fill((middle - wide / 2, y - high, wide, high), _BEHIND_LINES)
         y -= _MARGIN / 2 * scale
         for (line, points), width in zip(lines, widths, strict=True):
             y -= _LINE * points * scale
@@ -92,9 +93,11 @@ class Marks(Overlay):
 def _draw_label(name: str, x: float, y: float, scale: float) -> None:
     text, side, row = LABELS[name]
     text = said(text)
-    away = (_DOT + _RIM + 3) * scale
-    start = x + away if side > 0 else x - away - width_of(text, _NAME)
-    write(text, start, y + (row - 0.35) * _NAME * scale, _NAME)
+    away, wide = (_DOT + _RIM + 4) * scale, width_of(text, _NAME)
+    x = x + away if side > 0 else x - away - wide
+    y += (row - 0.35) * _NAME * scale
+    fill((x - 2 * scale, y - 0.3 * _NAME * scale, wide + 4 * scale, 1.3 * _NAME * scale), _BEHIND_NAMES)
+    write(text, x, y, _NAME)
 
 
 def discs(places: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
