@@ -8,9 +8,8 @@ from dataclasses import replace
 import bpy
 import numpy as np
 import pytest
-from characters import default_head, jaw_open, mesh_object, remeshed, speaking, value_at
+from characters import default_head, jaw_open, mesh_object, remeshed, speaking, value_at, viseme_head
 from mathutils import Vector
-from retarget_targets import made
 from test_panels import drawn
 
 from artalk_blender.animation.take_data import is_edited, loudness_of, raw_motion
@@ -22,7 +21,6 @@ from artalk_blender.retarget.mapping import Table, table_from_json
 from artalk_blender.retarget.names import ARKIT
 from artalk_blender.retarget.places import hit
 from artalk_blender.retarget.player import Retarget, retarget_of_take, retarget_take_on
-from artalk_blender.retarget.signals import viseme_recipe
 from artalk_blender.retarget.tables import NAMES
 from artalk_blender.retarget.targets import target_of
 from artalk_blender.retarget.work import LANDMARKS_KEY, change_table, landmarks_of, make_retarget, source_of
@@ -239,15 +237,6 @@ def test_drivers_keep_their_keys(source):
     assert any("drivers" in note and "jawOpen" in note for note in made_for.report["notes"])
     assert value_at(face, "jawOpen", 8) == pytest.approx(0.125)
     assert value_at(face, "mouthPucker", 20) > 0.1
-
-
-def viseme_head() -> bpy.types.Object:
-    """A cartoon head with VRM's five mouths and a blink, in another mesh."""
-    face = made().face
-    keys = {letter: np.tensordot(viseme_recipe(f"VRM {name}"), face.deltas, 1)
-            for letter, name in (("A", "aa"), ("I", "ih"), ("U", "ou"), ("E", "ee"), ("O", "oh"))}
-    keys["Blink"] = face.deltas[ARKIT.index("eyeBlinkLeft")] + face.deltas[ARKIT.index("eyeBlinkRight")]
-    return mesh_object("Cartoon", face.neutral, face.triangles, keys)
 
 
 def test_a_head_of_visemes_opens_and_rounds_its_mouth(source):
