@@ -58,7 +58,7 @@ def retarget_by_clicks(desk: Desk) -> Steps:
     bpy.context.scene.frame_set(1 + int(opened.argmax()))
     yield from desk.shot("side_by_side")
     yield from desk.shot("retargeted", "UI", above=CLICK)
-    yield from stop_clicking(desk, target)
+    yield from stop_clicking(desk, target, arrays)
 
 
 def other(name: str) -> str:
@@ -133,7 +133,7 @@ def marks() -> list[object]:
     return [one for one in gc.get_objects() if type(one) is kind and one.is_open]
 
 
-def stop_clicking(desk: Desk, target: bpy.types.Object) -> Steps:
+def stop_clicking(desk: Desk, target: bpy.types.Object, arrays: dict[str, np.ndarray]) -> Steps:
     """Every way to stop: nothing is drawn afterwards, and what was clicked before stays."""
     name, kept = target.name, target["artalk_landmarks"]
     path = str(desk.out / "clicking.blend")
@@ -144,20 +144,26 @@ def stop_clicking(desk: Desk, target: bpy.types.Object) -> Steps:
         desk.area().tag_redraw()
 
     ways = {"esc": partial(desk.key, "ESC"), "too few": partial(desk.key, "RET"),
-            "open": partial(bpy.ops.wm.open_mainfile, filepath=path), "target gone": remove,
-            "disabled": partial(bpy.ops.preferences.addon_disable, module=PACKAGE)}
+            "undo": partial(desk.key, "Z", ctrl=True), "gone": partial(once, remove),
+            "open": partial(once, partial(bpy.ops.wm.open_mainfile, filepath=path)),
+            "disabled": partial(once, partial(bpy.ops.preferences.addon_disable, module=PACKAGE))}
     for way, stop in ways.items():
         bpy.ops.wm.open_mainfile(filepath=path)
         yield from desk.turns()
+        if way == "undo":  # a target that was not there before
+            remove()
+            bpy.ops.ed.undo_push(message="Without it")
+            bpy.context.scene.artalk_retarget.target = stranger(arrays)
+            bpy.ops.ed.undo_push(message="With it")
         yield from desk.open_sidebar()
         yield from desk.click(CLICK)
         yield from desk.until(marks, f"marks before {way}")
         yield from desk.key("SPACE")
-        yield from (stop() if way in ("esc", "too few") else once(stop))
+        yield from stop()
         yield from desk.rest()
         yield from desk.until(lambda: not marks(), f"the end of the marks: {way}")
         left = bpy.data.objects.get(name)
-        assert left is None if way == "target gone" else left["artalk_landmarks"] == kept, way
+        assert left is None if way in ("undo", "gone") else left["artalk_landmarks"] == kept, way
 
 
 def once(act: Callable[[], object]) -> Steps:
