@@ -256,7 +256,7 @@ def bench(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def pictures(options: argparse.Namespace, rest: list[str]) -> None:
-    """Make the README's and the guide's pictures, those of the panels in the Blender on the PATH."""
+    """Make the pages' pictures (talk, retarget, the guide's), those of the panels in the Blender on the PATH."""
     any_environment(["blender", "test"]).run("addon_tests/tools/pictures.py", *options.names)
 
 

@@ -9,13 +9,13 @@ import bpy
 import numpy as np
 from artalk_blender.engine.assets import DEFAULT_HEAD
 from artalk_blender.engine.flame.file import read_flame
-from retarget_targets import Place, made
+from retarget_targets import Place, another_mesh, made
 
 from artalk_blender.head.build import Head, build_head
 from artalk_blender.retarget.names import ARKIT
 from artalk_blender.retarget.signals import JAW_OPEN, viseme_recipe
 
-_HERE = Place()
+_THERE = Place()
 _BESIDE = Place(1.2, None, (0.4, 0.0, 0.0), 1.0)
 TO_BLENDER = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # FLAME's axes -> Z up, facing -Y
 
@@ -56,21 +56,22 @@ def mesh_object(name: str, points: np.ndarray, triangles: np.ndarray, keys: dict
 
 
 def remeshed(name: str = "Face", spell: Callable[[str], str] = str, keep: tuple[int, ...] | None = None,
-             place: Place = _BESIDE) -> bpy.types.Object:
+             place: Place = _BESIDE, remesh: object = another_mesh) -> bpy.types.Object:
     """The default head in another mesh, of other proportions, with its ARKit keys under other spellings."""
-    face = made(place, keep=keep).face
+    face = made(place, remesh, keep).face
     return mesh_object(name, face.neutral, face.triangles,
                        {spell(key): face.deltas[index] for index, key in enumerate(face.names)})
 
 
-def viseme_head(place: Place = _HERE) -> bpy.types.Object:
+def viseme_head(name: str = "Cartoon", place: Place = _THERE, remesh: object = another_mesh) -> bpy.types.Object:
     """A cartoon head with VRM's five mouths and a blink, in another mesh."""
-    face = made(place).face
+    face = made(place, remesh).face
     deltas = dict(zip(face.names, face.deltas, strict=True))
-    keys = {letter: sum(value * deltas[shape] for shape, value in zip(ARKIT, viseme_recipe(f"VRM {name}"), strict=True))
-            for letter, name in (("A", "aa"), ("I", "ih"), ("U", "ou"), ("E", "ee"), ("O", "oh"))}
+    arkit = np.stack([deltas[shape] for shape in ARKIT])
+    keys = {letter: np.tensordot(viseme_recipe(f"VRM {mouth}"), arkit, 1)
+            for letter, mouth in (("A", "aa"), ("I", "ih"), ("U", "ou"), ("E", "ee"), ("O", "oh"))}
     keys["Blink"] = deltas["eyeBlinkLeft"] + deltas["eyeBlinkRight"]
-    return mesh_object("Cartoon", face.neutral, face.triangles, keys)
+    return mesh_object(name, face.neutral, face.triangles, keys)
 
 
 def armature(name: str, bones: dict[str, tuple[str, tuple[float, ...], tuple[float, ...], float]]) -> bpy.types.Object:

@@ -17,9 +17,10 @@ from artalk_blender.animation.take_data import curves_of, is_edited, loudness_of
 from artalk_blender.animation.takes import Provenance, duplicate_take, new_take, play_take, remove_take, retune
 from artalk_blender.errors import ArtalkError
 from artalk_blender.motion.process import ProcessSettings
-from artalk_blender.ops.retarget_landmarks import hit, keep_landmarks
+from artalk_blender.ops.retarget_landmarks import keep_landmarks
 from artalk_blender.retarget.mapping import Table, table_from_json
 from artalk_blender.retarget.names import ARKIT
+from artalk_blender.retarget.places import hit
 from artalk_blender.retarget.player import Retarget, retarget_of_take, retarget_take_on
 from artalk_blender.retarget.tables import NAMES
 from artalk_blender.retarget.targets import target_of
@@ -177,7 +178,7 @@ def test_landmarks_are_places_at_rest_under_the_pointer(source, extension):
     bpy.context.view_layer.update()
     nose = min((vertex.co for vertex in face.data.vertices), key=lambda place: place.y)
     found = hit(bpy.context, face, nose + Vector((0.0, -1.0, 0.0)), Vector((0.0, 1.0, 0.0)))
-    assert (Vector(found) - nose).length < 1e-6
+    assert (Vector(found.rest) - nose).length < 1e-6
     key = face.data.shape_keys.key_blocks["jawOpen"]
     key.value = 1.0
     bpy.context.view_layer.update()
@@ -187,13 +188,13 @@ def test_landmarks_are_places_at_rest_under_the_pointer(source, extension):
     shown, rest = (sum((points[corner].co for corner in corners), Vector()) / 3.0
                    for points in (key.data, face.data.vertices))
     found = hit(bpy.context, face, shown + Vector((0.0, -1.0, 0.0)), Vector((0.0, 1.0, 0.0)))
-    assert (shown - rest).length > 0.02 and (Vector(found) - rest).xz.length < 1e-4, "as it is while nothing plays"
+    assert (shown - rest).length > 0.02 and (Vector(found.rest) - rest).xz.length < 1e-4, "as it is while nothing plays"
     key.value = 0.0
     bpy.context.view_layer.update()
     assert hit(bpy.context, face, nose + Vector((5.0, -1.0, 0.0)), Vector((0.0, 1.0, 0.0))) is None
     with pytest.raises(ArtalkError, match="not enough"):
-        keep_landmarks(face, {"chin": found})
-    keep_landmarks(face, dict.fromkeys(("chin", "nose_tip", "mouth_left", "mouth_right"), found))
+        keep_landmarks(face, {"chin": found.rest})
+    keep_landmarks(face, dict.fromkeys(("chin", "nose_tip", "mouth_left", "mouth_right"), found.rest))
     assert set(landmarks_of(target_of(face))) == {"chin", "nose_tip", "mouth_left", "mouth_right"}
     face[LANDMARKS_KEY] = '{"chin": [1, 2]}'
     assert landmarks_of(target_of(face)) == {}

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
 import bpy
 import numpy as np
 from bpy_extras import view3d_utils
-from desktop_driver import Desk, Steps, extension
+from desktop_driver import PACKAGE, Desk, Steps, extension
 from desktop_steps import add_head, begin, busy, generate, open_speech
 from mathutils import Vector
 
+SEEN = 7  # clicks until a picture is taken
 CLICK, RETARGET = r"artalk\.retarget_landmarks\(", r"artalk\.retarget\("
 
 
@@ -29,12 +35,18 @@ def retarget_by_clicks(desk: Desk) -> Steps:
     places = dict(zip(names, arrays["marks"], strict=True))
 
     swapped = {name: places[other(name)] for name in names}
-    yield from click_landmarks(desk, target, swapped)
+    with drawings() as drawn:
+        yield from click_landmarks(desk, target, swapped)
+        assert drawn and not marks(), "seen while they are clicked, and gone afterwards"
+        drawn.clear()
+        desk.area().tag_redraw()
+        yield from desk.turns()
+        assert not drawn
     desk.facts["crossed_off_mm"] = off_mm(target, swapped)
     yield from desk.click(RETARGET)
     yield from desk.until(lambda: not busy() and len(takes_on(target)) == 1, "a take by crossed landmarks")
     desk.facts["crossed"] = report_on(target)["notes"]
-    yield from click_landmarks(desk, target, places)
+    yield from click_landmarks(desk, target, places, "clicking")
     desk.facts["off_mm"] = off_mm(target, places)
     yield from desk.click(RETARGET)
     yield from desk.until(lambda: not busy() and len(takes_on(target)) == 2, "a take by landmarks")
@@ -46,6 +58,7 @@ def retarget_by_clicks(desk: Desk) -> Steps:
     bpy.context.scene.frame_set(1 + int(opened.argmax()))
     yield from desk.shot("side_by_side")
     yield from desk.shot("retargeted", "UI", above=CLICK)
+    yield from stop_clicking(desk, target, arrays)
 
 
 def other(name: str) -> str:
@@ -74,19 +87,99 @@ def face_both(desk: Desk) -> Steps:
     yield from desk.turns()
 
 
-def click_landmarks(desk: Desk, target: bpy.types.Object, places: dict[str, np.ndarray]) -> Steps:
-    """Starts the clicking from the sidebar and clicks each place where the picture shows it, whatever plays."""
+def click_landmarks(desk: Desk, target: bpy.types.Object, places: dict[str, np.ndarray], picture: str = "") -> Steps:
+    """Starts the clicking from the sidebar and clicks each place where the picture shows it, whatever plays. With the
+    name of a picture: one is taken on the way, with the mouth opened meanwhile."""
     bpy.context.scene.frame_set(1)
     kept = target.get("artalk_landmarks", "")
     yield from desk.click(CLICK)
     region = desk.region("WINDOW")
-    for place in places.values():
+    for count, place in enumerate(places.values()):
+        if picture and count == SEEN:
+            open_mouth(target)
+            yield from desk.shot(picture, "WINDOW", rest=False)
+            view, distance = desk.area().spaces.active.region_3d, desk.area().spaces.active.region_3d.view_distance
+            yield from desk.press("WHEELUPMOUSE")
+            yield from desk.until(lambda: view.view_distance < distance, "a nearer view")  # noqa: B023 - waits here
+            yield from desk.turns()
         spot = view3d_utils.location_3d_to_region_2d(region, desk.area().spaces.active.region_3d, shown(target, place))
         yield from desk.point(region.x + spot.x, region.y + spot.y)
         yield from desk.turns(2)
         yield from desk.press("LEFTMOUSE")
         yield from desk.turns(2)
     yield from desk.until(lambda: target.get("artalk_landmarks", "") not in ("", kept), "clicked landmarks")
+
+
+@contextmanager
+def drawings() -> Iterator[list[int]]:
+    """How many marks were drawn, each time that the view was."""
+    kind, drawn = extension("ui.landmark_marks").Marks, []
+    draw = kind.draw
+
+    def noted(self: object) -> None:
+        drawn.append(len(self._spots))  # type: ignore[attr-defined]
+        draw(self)
+
+    kind.draw = noted
+    try:
+        yield drawn
+    finally:
+        kind.draw = draw
+
+
+def marks() -> list[object]:
+    """All that are drawn over views."""
+    kind = extension("ui.landmark_marks").Marks
+    return [one for one in gc.get_objects() if type(one) is kind and one.is_open]
+
+
+def stop_clicking(desk: Desk, target: bpy.types.Object, arrays: dict[str, np.ndarray]) -> Steps:
+    """Every way to stop: nothing is drawn afterwards, and what was clicked before stays."""
+    name, kept = target.name, target["artalk_landmarks"]
+    path = str(desk.out / "clicking.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+
+    def remove() -> None:
+        bpy.data.objects.remove(bpy.data.objects[name])
+        desk.area().tag_redraw()
+
+    ways = {"esc": partial(desk.key, "ESC"), "too few": partial(desk.key, "RET"),
+            "undo": partial(desk.key, "Z", ctrl=True), "gone": partial(once, remove),
+            "open": partial(once, partial(bpy.ops.wm.open_mainfile, filepath=path)),
+            "disabled": partial(once, partial(bpy.ops.preferences.addon_disable, module=PACKAGE))}
+    for way, stop in ways.items():
+        bpy.ops.wm.open_mainfile(filepath=path)
+        yield from desk.turns()
+        if way == "undo":  # a target that was not there before
+            remove()
+            bpy.ops.ed.undo_push(message="Without it")
+            bpy.context.scene.artalk_retarget.target = stranger(arrays)
+            bpy.ops.ed.undo_push(message="With it")
+        yield from desk.open_sidebar()
+        yield from desk.click(CLICK)
+        yield from desk.until(marks, f"marks before {way}")
+        yield from desk.key("SPACE")
+        yield from stop()
+        yield from desk.rest()
+        yield from desk.until(lambda: not marks(), f"the end of the marks: {way}")
+        left = bpy.data.objects.get(name)
+        assert left is None if way in ("undo", "gone") else left["artalk_landmarks"] == kept, way
+
+
+def once(act: Callable[[], object]) -> Steps:
+    act()
+    yield
+
+
+def open_mouth(target: bpy.types.Object) -> None:
+    """Goes to a frame in which what plays opens its mouth."""
+    last = int(target.data.shape_keys.animation_data.action.frame_range[1])
+
+    def opening(frame: int) -> float:
+        bpy.context.scene.frame_set(frame)
+        return float(target.data.shape_keys.key_blocks["sculpt 00"].value)
+
+    bpy.context.scene.frame_set(max(range(1, last, 4), key=opening))
 
 
 def shown(target: bpy.types.Object, place: np.ndarray) -> Vector:

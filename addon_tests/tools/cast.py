@@ -22,7 +22,7 @@ from artalk_blender.engine.assets import DEFAULT_HEAD  # noqa: E402
 from artalk_blender.engine.flame.file import read_flame  # noqa: E402
 from characters import remeshed, viseme_head  # noqa: E402
 from mathutils import Vector  # noqa: E402
-from retarget_targets import Place  # noqa: E402
+from retarget_targets import Place, finer_mesh  # noqa: E402
 from rigify_face import generate, skin  # noqa: E402
 
 from artalk_blender.head.build import build_head  # noqa: E402
@@ -45,8 +45,10 @@ def main() -> None:
     set_identity(person, random_coefficients(4), bpy.context)
     person.armature.location.x = -APART
     person.armature.name = "Another Person"
-    plain(viseme_head(Place(1.0, None, (-2 * APART, 0.0, 0.0), -0.8)), "Cartoon", (0.75, 0.62, 0.35))
-    plain(remeshed("ARKit Face", place=Place(1.0, None, (APART, 0.0, 0.0), 1.0)), "Marble", (0.55, 0.62, 0.75))
+    cartoon = viseme_head("Cartoon", Place(1.0, None, (-2 * APART, 0.0, 0.0), -0.8), finer_mesh)
+    plain(cartoon, "Cartoon", (0.75, 0.62, 0.35))
+    arkit = remeshed("ARKit Face", place=Place(1.0, None, (APART, 0.0, 0.0), 1.0), remesh=finer_mesh)
+    plain(arkit, "Marble", (0.55, 0.62, 0.75))
     rig = generate()
     rig.name = "Rigify Face"
     face = skin(rig)

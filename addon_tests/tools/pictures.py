@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the pictures of the README and the guide: docs/talk.png by rendering, docs/guide/ from a desktop Blender.
+"""Makes the pages' pictures: docs/talk.png and docs/retarget.png by rendering, docs/guide/ from a desktop Blender.
 
     python addon_tests/tools/pictures.py [NAME ...]
 
@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "addon_tests" / "support"))
 from desktop import DEMO, SIZE, Desktop, find_desktop  # noqa: E402
 
 DOCS = ROOT / "docs"
-TALK = "talk"
+RENDERED = {"talk": ("readme_picture.py", 1600), "retarget": ("retarget_picture.py", 960)}  # script, largest width
 # name in docs/guide: scenario, the picture it takes, the largest width in pixels
 GUIDE = {
     "minute": ("first_use", "played", 1200),
@@ -54,14 +54,17 @@ def save_small(source: Path, target: Path, width: int) -> None:
     print(f"{target.relative_to(ROOT)}: {image.width} x {image.height}, {size:.0f} kB", flush=True)
 
 
-def render_talk(folder: Path) -> None:
-    """Four moments of the demo speech."""
-    blend, picture = folder / "talk.blend", folder / "talk.png"
+def render(names: list[str], folder: Path) -> None:
+    """Moments of the demo speech, each picture by its script."""
+    blend = folder / "talk.blend"
     command = [sys.executable, "-m", "artalk_blender", "talk", DEMO, "--out", blend]
     subprocess.run(list(map(str, command)), cwd=ROOT, check=True)
-    subprocess.run([sys.executable, str(Path(__file__).with_name("readme_picture.py")), str(blend), str(picture)],
-                   cwd=ROOT, check=True)
-    save_small(picture, DOCS / "talk.png", 1600)
+    for name in names:
+        script, width = RENDERED[name]
+        picture = folder / f"{name}.png"
+        subprocess.run([sys.executable, str(Path(__file__).with_name(script)), str(blend), str(picture)], cwd=ROOT,
+                       check=True)
+        save_small(picture, DOCS / f"{name}.png", width)
 
 
 def photograph(names: list[str], blender: str, folder: Path) -> None:
@@ -80,15 +83,16 @@ def photograph(names: list[str], blender: str, folder: Path) -> None:
 
 
 def main() -> None:
-    names = sys.argv[1:] or [TALK, *GUIDE]
-    unknown = set(names) - {TALK, *GUIDE}
+    names = sys.argv[1:] or [*RENDERED, *GUIDE]
+    unknown = set(names) - {*RENDERED, *GUIDE}
     if unknown:
-        sys.exit(f"There is no picture {', '.join(sorted(unknown))}: there are {TALK}, {', '.join(GUIDE)}.")
-    guide = [name for name in names if name in GUIDE]
+        known = ", ".join((*RENDERED, *GUIDE))
+        sys.exit(f"There is no picture {', '.join(sorted(unknown))}: there are {known}.")
+    rendered, guide = [name for name in names if name in RENDERED], [name for name in names if name in GUIDE]
     blender, reason = find_desktop()
     with tempfile.TemporaryDirectory(prefix="artalk-pictures-") as folder:
-        if TALK in names:
-            render_talk(Path(folder))
+        if rendered:
+            render(rendered, Path(folder))
         if guide and blender:
             photograph(guide, blender, Path(folder))
     if guide and not blender:

@@ -39,9 +39,9 @@ def telling_frames(motion: np.ndarray) -> list[int]:
 
 
 def render(scene: bpy.types.Scene, frame: int, folder: Path) -> np.ndarray:
-    """One frame as (SIZE, SIZE, 4), bottom row first."""
+    """One model frame as (SIZE, SIZE, 4), bottom row first."""
     path = folder / f"{frame}.png"
-    scene.frame_set(frame)
+    scene.frame_set(round(scene.frame_start + frame * scene.render.fps / scene.render.fps_base / 25))
     scene.render.filepath = str(path)
     bpy.ops.render.render(write_still=True)
     image = bpy.data.images.load(str(path))
@@ -50,28 +50,36 @@ def render(scene: bpy.types.Scene, frame: int, folder: Path) -> np.ndarray:
     return pixels.reshape(SIZE, SIZE, 4)
 
 
-def main() -> None:
-    source, target = (Path(argument).resolve() for argument in sys.argv[-2:])
-    bpy.ops.wm.open_mainfile(filepath=str(source))
+def open_talk(path: Path) -> tuple[bpy.types.Scene, bpy.types.Action, np.ndarray]:
+    """Opens a .blend that `talk` made, ready to render squares; returns its take and the motion (T,106) in it."""
+    bpy.ops.wm.open_mainfile(filepath=str(path))
     scene = bpy.context.scene
     take = next(action for action in bpy.data.actions if is_take(action))
-    frames = telling_frames(smooth_motion(raw_motion(take)))
     settings = scene.render.image_settings
     if hasattr(settings, "media_type"):
         settings.media_type = "IMAGE"
     settings.file_format = "PNG"
     scene.render.use_file_extension = True
     scene.render.resolution_x = scene.render.resolution_y = SIZE
-    rate = scene.render.fps / scene.render.fps_base
-    with tempfile.TemporaryDirectory() as folder:
-        tiles = [render(scene, round(scene.frame_start + frame * rate / 25), Path(folder)) for frame in frames]
-    sheet = np.concatenate(tiles, 1)
+    return scene, take, smooth_motion(raw_motion(take))
+
+
+def save_sheet(sheet: np.ndarray, path: Path) -> None:
+    """(height, width, 4) with the bottom row first, as a PNG."""
     image = bpy.data.images.new("sheet", sheet.shape[1], sheet.shape[0])
     image.pixels.foreach_set(sheet.ravel())
     image.file_format = "PNG"
-    image.filepath_raw = str(target)
+    image.filepath_raw = str(path)
     image.save()
-    print(target)
+    print(path)
+
+
+def main() -> None:
+    source, target = (Path(argument).resolve() for argument in sys.argv[-2:])
+    scene, _, motion = open_talk(source)
+    with tempfile.TemporaryDirectory() as folder:
+        tiles = [render(scene, frame, Path(folder)) for frame in telling_frames(motion)]
+    save_sheet(np.concatenate(tiles, 1), target)
 
 
 if __name__ == "__main__":

@@ -101,9 +101,10 @@ def test_without_a_desktop_blender_the_guides_pictures_stay_and_that_is_said():
     assert done.returncode == 1 and "There is no picture nonsense" in done.stderr
 
 
-def test_every_picture_of_the_guide_is_made_by_the_command():
+def test_every_picture_is_made_by_the_command():
     pytest.importorskip("PIL")
     sys.path.insert(0, str(ROOT / "addon_tests" / "tools"))
     import pictures
 
     assert {f"{name}.png" for name in pictures.GUIDE} == set(re.findall(r"\]\(guide/([\w.]+)\)", read(GUIDE)))
+    assert {f"{name}.png" for name in pictures.RENDERED} == {path.name for path in (ROOT / "docs").glob("*.png")}

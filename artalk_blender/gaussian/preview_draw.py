@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 
 from ..language import said
+from ..ui.overlay import Overlay, redraw_views, uncovered, width_of, write
 
 _PART = 0.45  # of the shorter side, for a picture in the corner
 _MARGIN = 16  # pixels
@@ -37,11 +38,10 @@ class Shown:
         return self._texture
 
 
-class Screen:
+class Screen(Overlay):
     """The draw handler, and what it draws."""
 
     def __init__(self) -> None:
-        self._handle: Any = None
         self._picture: Shown | None = None
         self._text = ""
         self._whole = False  # over the whole view, where the head stands; else in the corner
@@ -52,15 +52,9 @@ class Screen:
         """Whether the picture lies over the whole view."""
         return self._whole
 
-    def open(self) -> None:
-        self._handle = bpy.types.SpaceView3D.draw_handler_add(self._draw, (), "WINDOW", "POST_PIXEL")
-
     def close(self) -> None:
-        if self._handle is not None:
-            bpy.types.SpaceView3D.draw_handler_remove(self._handle, "WINDOW")
-            self._handle = None
         self._picture = None
-        self._redraw()
+        super().close()
 
     def find(self, window: Any) -> Any:
         """How the window's largest 3D view looks at the world; None where it has none."""
@@ -81,27 +75,14 @@ class Screen:
         picture = self._picture if keep and whole == self._whole else picture
         if (picture, text, whole) != (self._picture, self._text, self._whole):
             self._picture, self._text, self._whole = picture, text, whole
-            self._redraw()
+            redraw_views()
 
-    @staticmethod
-    def _redraw() -> None:
-        for window in bpy.context.window_manager.windows:
-            for area in window.screen.areas:
-                for region in area.regions if area.type == "VIEW_3D" else ():
-                    if region.type == "WINDOW":  # the view alone: panels cost more than a picture
-                        region.tag_redraw()
-
-    def _draw(self) -> None:
-        """Blender calls this when it has drawn a 3D view; coordinates are pixels of its region."""
-        import blf
-
+    def draw(self) -> None:
         region, area = bpy.context.region, bpy.context.area
         if region is None or area is None:
             return
-        sidebar = next((one.width for one in area.regions if one.type == "UI"), 1)
-        right = region.width - (sidebar if sidebar > 1 and bpy.context.preferences.system.use_region_overlap else 0)
-        scale = bpy.context.preferences.system.ui_scale
-        margin = _MARGIN * scale
+        _, right, _ = uncovered(area, region)
+        margin = _MARGIN * bpy.context.preferences.system.ui_scale
         side = _PART * min(right, region.height)
         if self._whole:
             box = (0.0, 0.0, float(region.width), float(region.height))
@@ -111,14 +92,8 @@ class Screen:
             draws = side > 0
         if self._picture is not None and draws:
             _draw_picture(self._picture, box)
-        blf.size(0, _LETTERS * scale)
-        blf.color(0, 1.0, 1.0, 1.0, 1.0)
-        blf.enable(0, blf.SHADOW)
-        blf.shadow(0, 3, 0.0, 0.0, 0.0, 0.8)
-        width = blf.dimensions(0, self._text)[0]
-        blf.position(0, max(margin, right - margin - width), margin / 2 if self._whole else margin / 4, 0)
-        blf.draw(0, self._text)
-        blf.disable(0, blf.SHADOW)
+        width = width_of(self._text, _LETTERS)
+        write(self._text, max(margin, right - margin - width), margin / 2 if self._whole else margin / 4, _LETTERS)
 
 
 def _draw_picture(picture: Shown, box: tuple[float, float, float, float]) -> None:

@@ -7,17 +7,19 @@ from typing import Any
 
 import bpy
 from bpy_extras import view3d_utils
-from mathutils import Vector
-from mathutils.interpolate import poly_3d_calc
 
 from ..errors import ArtalkError, EngineError
 from ..language import said
 from ..retarget.face import LANDMARKS
+from ..retarget.places import Point, Spot, hit
 from ..retarget.targets import target_of
 from ..retarget.work import set_landmarks
+from ..ui.landmark_marks import Marks
 from .reasoned import Reasoned
 
-Point = tuple[float, float, float]
+_KEYS = "Left and right are the character's. Space: leave out. Backspace: back. Enter: enough. Esc: stop."
+
+_running: list[ARTALK_OT_retarget_landmarks] = []
 
 
 def target_mesh(context: bpy.types.Context) -> Any:
@@ -36,7 +38,7 @@ def disabled_reason(context: bpy.types.Context) -> str:
 
 
 class ARTALK_OT_retarget_landmarks(Reasoned, bpy.types.Operator):
-    """Click nose, chin, corners of mouth and eyes on the target, one after the other as the status bar asks for them"""
+    """Click nose, chin, corners of mouth and eyes on the target, one after the other as the view asks for them"""
 
     bl_idname = "artalk.retarget_landmarks"
     bl_label = "Click Landmarks"
@@ -49,13 +51,24 @@ class ARTALK_OT_retarget_landmarks(Reasoned, bpy.types.Operator):
             self.report({"ERROR"}, said("Landmarks are clicked in a 3D view. Start this from its sidebar."))
             return {"CANCELLED"}
         self._mesh, self._found, self._at = target_mesh(context).name, {}, 0
+        self._window = context.window.as_pointer()
+        self._marks = Marks(self._mesh)
         context.window_manager.modal_handler_add(self)
+        _running.append(self)
+        self._marks.stay_in(context.area)
+        self._marks.open()
+        context.window.cursor_modal_set("CROSSHAIR")
         self._ask(context)
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self._marks.stay_in(context.area)
         if event.type == "ESC":
             return self._end(context, {"CANCELLED"})
+        if bpy.data.objects.get(self._mesh) is None:  # deleted, or undone
+            return self._finish(context)
+        if event.ctrl or event.alt or event.shift or event.oskey:  # Blender's: undo, maximise, go round the face
+            return {"PASS_THROUGH"}
         if event.type in ("RET", "NUMPAD_ENTER") and event.value == "PRESS":
             return self._finish(context)
         if event.type == "BACK_SPACE" and event.value == "PRESS" and self._at:
@@ -64,11 +77,11 @@ class ARTALK_OT_retarget_landmarks(Reasoned, bpy.types.Operator):
         elif event.type == "SPACE" and event.value == "PRESS":
             self._at += 1
         elif event.type == "LEFTMOUSE" and event.value == "PRESS" and self._inside(context, event):
-            point = self._hit(context, event)
-            if point is None:
+            spot = self._hit(context, event)
+            if spot is None:
                 self.report({"WARNING"}, said(f"That is not on “{self._mesh}”: click on its face."))
                 return {"RUNNING_MODAL"}
-            self._found[list(LANDMARKS)[self._at]] = point
+            self._found[list(LANDMARKS)[self._at]] = spot
             self._at += 1
         else:
             return {"PASS_THROUGH"}
@@ -79,17 +92,17 @@ class ARTALK_OT_retarget_landmarks(Reasoned, bpy.types.Operator):
 
     def _ask(self, context: bpy.types.Context) -> None:
         names = list(LANDMARKS)
-        context.workspace.status_text_set(
-            f"{self._at + 1} of {len(names)}: click {LANDMARKS[names[self._at]]} (left and right are the character's). "
-            "Space: leave out. Backspace: back. Enter: enough. Esc: stop.")
+        asked = said(f"{self._at + 1} of {len(names)}: click {said(LANDMARKS[names[self._at]])}.")
+        self._marks.show(self._found, asked, said(_KEYS))
+        context.workspace.status_text_set(f"{asked} {said(_KEYS)}")
 
     def _inside(self, context: bpy.types.Context, event: bpy.types.Event) -> bool:
         region = context.region
         return region is not None and region.type == "WINDOW" and 0 <= event.mouse_region_x < region.width \
             and 0 <= event.mouse_region_y < region.height
 
-    def _hit(self, context: bpy.types.Context, event: bpy.types.Event) -> Point | None:
-        """Where the ray through the pointer meets the target, in its own coordinates at rest."""
+    def _hit(self, context: bpy.types.Context, event: bpy.types.Event) -> Spot | None:
+        """Where the ray through the pointer meets the target."""
         mesh = bpy.data.objects.get(self._mesh)
         if mesh is None:
             return None
@@ -103,32 +116,25 @@ class ARTALK_OT_retarget_landmarks(Reasoned, bpy.types.Operator):
         try:
             if mesh is None:
                 raise ArtalkError("The target is gone.", "Choose another one.")
-            keep_landmarks(mesh, self._found)
+            keep_landmarks(mesh, {name: spot.rest for name, spot in self._found.items()})
         except EngineError as error:
             self.report({"ERROR"}, said(error))
             return self._end(context, {"CANCELLED"})
         self.report({"INFO"}, said(f"Kept {len(self._found)} landmarks on “{mesh.name}”."))
         return self._end(context, {"FINISHED"})
 
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Blender opens a file or closes the window."""
+        self._end(context, {"CANCELLED"})
+
     def _end(self, context: bpy.types.Context, outcome: set[str]) -> set[str]:
-        context.workspace.status_text_set(None)
+        _running.remove(self)
+        self._marks.close()
+        for window in context.window_manager.windows:
+            if window.as_pointer() == self._window:
+                window.cursor_modal_restore()
+                window.workspace.status_text_set(None)
         return outcome
-
-
-def hit(context: bpy.types.Context, mesh: Any, start: Any, way: Any) -> Point | None:
-    """The place at rest of where a ray of the scene meets the mesh as it is shown, in its own coordinates; or None."""
-    graph = context.evaluated_depsgraph_get()
-    shown = mesh.evaluated_get(graph)
-    inverse = shown.matrix_world.inverted()
-    found, place, _, face = shown.ray_cast(inverse @ start, (inverse.to_3x3() @ way).normalized())
-    if not found:
-        return None
-    rest = mesh.data.shape_keys.reference_key.points if mesh.data.shape_keys is not None else mesh.data.vertices
-    if len(shown.data.vertices) != len(rest):  # a modifier has made others of them: the place itself
-        return tuple(place)  # type: ignore[return-value]
-    corners = list(shown.data.polygons[face].vertices)
-    shares = poly_3d_calc([shown.data.vertices[corner].co for corner in corners], place)
-    return tuple(sum((share * rest[corner].co for corner, share in zip(corners, shares, strict=True)), Vector()))
 
 
 def keep_landmarks(mesh: Any, found: dict[str, Point]) -> None:
@@ -162,5 +168,7 @@ def register() -> None:
 
 
 def unregister() -> None:
+    for one in list(_running):  # Blender forgets them without a word
+        one.cancel(bpy.context)
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Panels and menus: they draw and never compute."""
+"""Panels, menus, and what lies over the views: they draw and never compute."""
