@@ -11,7 +11,10 @@ from rigify_face import generate, skin
 
 from artalk_blender.animation.takes import Provenance, new_take, remove_take
 from artalk_blender.motion.process import ProcessSettings
+from artalk_blender.ops.retarget_landmarks import target_mesh
 from artalk_blender.retarget.player import retarget_of_take, retarget_take_on
+from artalk_blender.retarget.targets import target_of
+from artalk_blender.retarget.work import landmarks_of, set_landmarks
 
 
 def openings(thing: bpy.types.Object, frames: range) -> np.ndarray:
@@ -34,6 +37,10 @@ def test_a_rigify_face_speaks(scene, extension):
     face = skin(rig)
     rest = {bone.name: bone.matrix_basis.copy() for bone in rig.pose.bones}
     scene.artalk_retarget.target = rig
+    assert target_mesh(bpy.context) == face, "landmarks can be clicked on the skin, though it has no keys"
+    set_landmarks(face, dict.fromkeys(("chin", "nose_tip"), (0.0, 0.0, 1.0)))
+    assert set(landmarks_of(target_of(rig))) == {"chin", "nose_tip"}
+    set_landmarks(face, {})
     assert bpy.ops.artalk.retarget() == {"FINISHED"}
     action = retarget_take_on(rig)
     report = retarget_of_take(action).report

@@ -12,23 +12,25 @@ from ..errors import ArtalkError, EngineError
 from ..language import said
 from ..retarget.face import LANDMARKS
 from ..retarget.places import Point, Spot, hit
-from ..retarget.targets import target_of
+from ..retarget.targets import skin_of, target_of
 from ..retarget.work import set_landmarks
 from ..ui.landmark_marks import Marks
 from .reasoned import Reasoned
 
 _KEYS = "Left and right are the character's. Space: leave out. Backspace: back. Enter: enough. Esc: stop."
 
+_OVER = {"UI", "TOOLS", "HEADER", "TOOL_HEADER"}  # regions that lie over the view
+
 _running: list[ARTALK_OT_retarget_landmarks] = []
 
 
 def target_mesh(context: bpy.types.Context) -> Any:
-    """The mesh that landmarks are clicked on: the target, or the first mesh of the target's armature, or None."""
+    """The mesh that landmarks are clicked on: the target, or the mesh of the target's armature, or None."""
     thing = context.scene.artalk_retarget.target
     if thing is None or thing.type == "MESH":
         return thing
     try:
-        return next(iter(target_of(thing).meshes), None)
+        return skin_of(target_of(thing))
     except EngineError:
         return None
 
@@ -98,8 +100,12 @@ class ARTALK_OT_retarget_landmarks(Reasoned, bpy.types.Operator):
 
     def _inside(self, context: bpy.types.Context, event: bpy.types.Event) -> bool:
         region = context.region
-        return region is not None and region.type == "WINDOW" and 0 <= event.mouse_region_x < region.width \
-            and 0 <= event.mouse_region_y < region.height
+        if region is None or region.type != "WINDOW" or context.area is None:
+            return False
+        x, y = event.mouse_x, event.mouse_y
+        return 0 <= x - region.x < region.width and 0 <= y - region.y < region.height and not any(
+            one.type in _OVER and one.x <= x < one.x + one.width and one.y <= y < one.y + one.height
+            for one in context.area.regions)
 
     def _hit(self, context: bpy.types.Context, event: bpy.types.Event) -> Spot | None:
         """Where the ray through the pointer meets the target."""

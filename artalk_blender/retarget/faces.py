@@ -29,7 +29,7 @@ from .bones import FACINGS
 from .face import JawBone, Options, SourceFace, TargetFace, flame_landmarks
 from .mapping import AXIS, KEY, TURN, Row, Table
 from .names import ARKIT
-from .targets import Target, axes_of
+from .targets import Target, axes_of, skin_of, skinned
 from .transfer import Progress, Transfer, prepare, preparing
 
 Floats = NDArray[np.float64]
@@ -119,7 +119,7 @@ def arkit_values(head: Head | None, source_name: str, motion: NDArray[np.floatin
 
 def target_face(target: Target, table: Table) -> TargetFace:
     """All unmuted rows as sliders over all meshes of the target."""
-    meshes = list(target.meshes) or _skinned(target)
+    meshes = list(target.meshes) or skinned(target)
     if not meshes:
         raise ArtalkError(f"“{target.name}” has no mesh, so nothing can be measured on it.", "Map by names.")
     turn = face_axes_in_world(target, table)
@@ -139,7 +139,7 @@ def target_face(target: Target, table: Table) -> TargetFace:
     if controls:
         _measure(target, meshes, [row for _, row in controls], turn, starts, deltas, [index for index, _ in controls])
     limits = np.array([(row.low, row.high) for row in rows], np.float64).reshape(-1, 2)
-    main = target.main if target.main.type == "MESH" else meshes[0]
+    main = skin_of(target)
     marks = {name: _to_face(main, np.array([point], np.float64), turn)[0] for name, point in table.landmarks.items()}
     head = head_of(target.main)
     if head is not None and not marks:
@@ -164,13 +164,6 @@ def face_axes_in_world(target: Target, table: Table) -> Floats:
         world = np.array(target.armature.matrix_world.to_3x3().normalized())
         return world @ axes_of(target, table.facing)
     return FACINGS.get(table.facing, FACINGS["-Y"])
-
-
-def _skinned(target: Target) -> list[Any]:
-    """Meshes without keys that the armature deforms: the one with the most points in the face's height is the skin."""
-    found = [one for one in bpy.data.objects if one.type == "MESH" and any(
-        modifier.type == "ARMATURE" and modifier.object == target.armature for modifier in one.modifiers)]
-    return sorted(found, key=lambda one: -len(one.data.vertices))[:4]
 
 
 def _to_face(mesh: Any, points: Floats, turn: Floats, direction: bool = False) -> Floats:

@@ -124,6 +124,20 @@ def _armature_of(mesh: Any) -> Any:
     return found
 
 
+def skinned(target: Target) -> list[Any]:
+    """Meshes without keys that the armature deforms, those with the most points first: one of them is the skin."""
+    found = [one for one in bpy.data.objects if one.type == "MESH" and any(
+        modifier.type == "ARMATURE" and modifier.object == target.armature for modifier in one.modifiers)]
+    return sorted(found, key=lambda one: -len(one.data.vertices))[:4]
+
+
+def skin_of(target: Target) -> Any:
+    """The mesh that landmarks belong to: what was picked, or the first with keys, or the skin; None without any."""
+    if target.main.type == "MESH":
+        return target.main
+    return next(iter(target.meshes or skinned(target)), None)
+
+
 # -- what must be known before anything is written ---------------------------------------------------------------------
 
 def check_target(target: Target) -> None:

@@ -37,7 +37,7 @@ from .mapping import Table
 from .player import Retarget, Source, retarget_of_take, retargets
 from .rigs import find_preset, fitted, read_preset
 from .tables import AUTO, table_for, to_size
-from .targets import Target, fingerprint, limits_of, override_meshes, target_of
+from .targets import Target, fingerprint, limits_of, override_meshes, skin_of, target_of
 
 LANDMARKS_KEY = "artalk_landmarks"  # on the target's mesh: JSON, name -> (3,) in its own coordinates
 
@@ -186,7 +186,7 @@ def change_table(action: Any, table: Table) -> Any:
 
 def landmarks_of(target: Target) -> dict[str, tuple[float, float, float]]:
     """What was clicked on the target's main mesh; nothing where that is damaged."""
-    mesh = target.main if target.main.type == "MESH" else next(iter(target.meshes), None)
+    mesh = skin_of(target)
     if mesh is None or LANDMARKS_KEY not in mesh:
         return {}
     with suppress(ValueError, TypeError, ArtalkError):
