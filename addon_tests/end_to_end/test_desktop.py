@@ -12,18 +12,12 @@ import pytest
 
 pytest.importorskip("PIL")
 
-import numpy as np
 from desktop import DEMO, ROOT, Desktop, Outcome, find_desktop, long_speech
-from retarget_targets import Place, dual_mesh, made, source_face
-
-from artalk_blender.retarget.face import LANDMARKS
+from strangers import cast, stranger
 
 BLENDER, REASON = find_desktop()
 pytestmark = pytest.mark.skipif(not BLENDER, reason=REASON)
 LONG = 120.0  # seconds of speech, so that there is a middle of the job
-STRANGER = ("jawOpen", "mouthPucker", "mouthFunnel", "mouthClose", "mouthSmileLeft", "mouthSmileRight",
-            "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "mouthRollUpper",
-            "mouthRollLower", "eyeBlinkLeft", "eyeBlinkRight")
 HAPPENINGS = ("escape", "stop_button", "undo", "save", "open_file", "new_file", "delete_head", "remove_strip",
               "change_scene", "disable", "quit_blender")
 
@@ -97,27 +91,17 @@ def test_a_retimed_strip_and_fewer_keys(play: Callable[..., Outcome]):
 
 def test_landmarks_are_clicked_and_the_take_speaks_on_a_stranger(play: Callable[..., Outcome], tmp_path: Path):
     """A face of other proportions, in another mesh, its mouth open at rest, with keys of names that say nothing."""
-    head = made(Place(1.1, None, (0.3, 0.0, 0.0), 0.7), remesh=dual_mesh,
-                keep=tuple(source_face().names.index(name) for name in STRANGER))
-    face, to_blender = head.face, np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
-    rest = face.neutral + 0.12 * face.deltas[0]
-    marks = {name: place + 0.12 * head.measured_deltas[0][np.linalg.norm(head.measured - place, axis=1).argmin()]
-             for name, place in face.landmarks.items()}
-    np.savez(tmp_path / "stranger.npz", points=rest @ to_blender.T, triangles=face.triangles,
-             keys=face.deltas @ to_blender.T, marks=np.array([marks[name] for name in LANDMARKS]) @ to_blender.T)
-    found = play("retarget_by_clicks", DEMO, tmp_path / "stranger.npz")
+    found = play("retarget_by_clicks", DEMO, stranger(tmp_path))
     assert any("crossed" in note for note in found.facts["crossed"])
     assert not any("crossed" in note or "guessed" in note for note in found.facts["notes"])
-    assert max(found.facts["off_mm"].values()) < 8.0, "a click takes the vertex beneath it"
-    assert found.facts["lips_mm"][0] < 4.0 and max(found.facts["opened"]) > 0.25
+    assert max(found.facts["off_mm"].values()) < 4.0, "a click takes the place beneath it"
+    assert found.facts["lips_mm"][0] < 1.5 and max(found.facts["opened"]) > 0.25
     assert set(found.pictures) >= {"clicking", "side_by_side", "retargeted"}
 
 
 def test_one_take_speaks_on_four_characters(play: Callable[..., Outcome], tmp_path: Path):
     """ARKit's keys in another mesh, a cartoon's visemes, another person's FLAME head, Rigify's face."""
-    cast = tmp_path / "cast.blend"
-    subprocess.run([sys.executable, ROOT / "addon_tests" / "tools" / "cast.py", cast], check=True, capture_output=True)
-    found = play("speak_together", DEMO, cast)
+    found = play("speak_together", DEMO, cast(tmp_path))
     lips = found.facts["lips_mm"]
     assert len(lips) == 4 and set(found.pictures) >= {"together_open", "together_closed"}
     assert all(0.0 < value[0] < 4.0 for value in lips.values()), lips

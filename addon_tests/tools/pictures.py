@@ -17,8 +17,9 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "addon_tests" / "support"))
+sys.path[:0] = [str(ROOT), str(ROOT / "addon_tests" / "support")]
 from desktop import DEMO, SIZE, Desktop, find_desktop  # noqa: E402
+from strangers import BESIDES  # noqa: E402
 
 DOCS = ROOT / "docs"
 RENDERED = {"talk": ("readme_picture.py", 1600), "retarget": ("retarget_picture.py", 960)}  # script, largest width
@@ -32,6 +33,8 @@ GUIDE = {
     "speech": ("manner_and_text", "spoken", 400),
     "style": ("manner_and_text", "style", 400),
     "heads": ("manner_and_text", "two_heads", 1200),
+    "characters": ("speak_together", "together_open", 1200),
+    "landmarks": ("retarget_by_clicks", "clicking", 1200),
     "avatar": ("show_avatar", "preview_scene", 1200),
     "avatar_nodes": ("show_avatar", "compositor", 1200),
     "avatar_render": ("show_avatar", "rendered", 512),
@@ -74,7 +77,8 @@ def photograph(names: list[str], blender: str, folder: Path) -> None:
     desktop = Desktop(blender, folder)
     desktop.install(next(folder.glob("*.zip")))
     for scenario in dict.fromkeys(GUIDE[name][0] for name in names):
-        found = desktop.run(scenario, DEMO)
+        besides = [BESIDES[scenario](folder)] if scenario in BESIDES else []
+        found = desktop.run(scenario, DEMO, *besides)
         if found.status:
             sys.exit(f"The scenario {scenario} failed:\n{found.facts.get('failure') or found.output[-3000:]}")
         for name in names:
