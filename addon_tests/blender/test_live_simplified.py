@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import bpy
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from test_retarget_draft import move, wait_for_rest
 from test_retarget_simplified import PLAIN, keys, retarget
 
 from artalk_blender import live_tuning
+from artalk_blender.animation import simplify
 from artalk_blender.animation.nla import playing_take
 from artalk_blender.animation.take_data import ALL_KEYS, TAKE_KEY, curves_of, is_edited, settings_of
 from artalk_blender.animation.takes import Bound, Provenance, duplicate_take, new_take, retune, simplify_take
@@ -31,7 +34,6 @@ def take(request, scene, extension, monkeypatch):
     bpy.context.view_layer.objects.active = chosen
     live_tuning.show_playing()
     monkeypatch.setattr(live_tuning, "_SHORT", 0)
-    monkeypatch.setattr(live_tuning, "_SLICE", 0.0)  # however quick the machine is, a thread is waited for
     yield action
     live_tuning._stop()
 
@@ -43,15 +45,22 @@ def values(action: bpy.types.Action) -> np.ndarray:
     return np.array([[curve.evaluate(frame) for frame in range(1, 121)] for curve in curves])
 
 
-def test_keys_are_taken_out_when_the_slider_rests(take):
-    few = keys(take)
+def test_keys_are_taken_out_when_the_slider_rests(take, monkeypatch):
+    few, held, plan = keys(take), [], simplify._plan
+
+    def watched(*arguments):
+        held.append(threading.current_thread() is threading.main_thread())
+        return plan(*arguments)
+
+    monkeypatch.setattr(simplify, "_plan", watched)
     for value in (0.9, 0.7):
         move("lips", value)
         assert playing_take(find_player(bpy.context)) == take
         assert take[TAKE_KEY][ALL_KEYS] and keys(take) > 3 * few and settings_of(take)[0].lips == pytest.approx(value)
         assert bpy.app.timers.is_registered(live_tuning._tick_at_rest)
     dense = values(take)
-    assert wait_for_rest() > 1, "Blender is not held up meanwhile"
+    wait_for_rest()
+    assert held == [False], "Blender is not held up meanwhile"
     assert ALL_KEYS not in take[TAKE_KEY] and not is_edited(take) and keys(take) < 1.5 * few
     plain = duplicate_take(take)
     draft.forget()
@@ -61,12 +70,15 @@ def test_keys_are_taken_out_when_the_slider_rests(take):
     assert not live_tuning.settle()
 
 
-def test_a_slider_that_moves_on_stops_it_and_saving_does_not_wait(take, tmp_path):
-    few = keys(take)
+def test_a_slider_that_moves_on_stops_it_and_saving_does_not_wait(take, tmp_path, monkeypatch):
+    few, goes_on, plan = keys(take), threading.Event(), simplify._plan
+    monkeypatch.setattr(simplify, "_plan", lambda *arguments: goes_on.wait(10.0) and plan(*arguments))
     move("lips", 0.8)
     live_tuning._tick_at_rest()
     old = live_tuning._settler
+    assert old is not None and not old.ended
     live_tuning._later()
+    goes_on.set()
     assert old.ended and live_tuning._settler is None and take[TAKE_KEY][ALL_KEYS]
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "saved.blend"))
     assert keys(take) > 3 * few, "a file may have all of them"

@@ -16,7 +16,7 @@ from artalk_blender.errors import ArtalkError
 from artalk_blender.retarget.face import Options, TargetFace
 from artalk_blender.retarget.features import times
 from artalk_blender.retarget.system import GAP, _parted
-from artalk_blender.retarget.transfer import Transfer, prepare, preparing
+from artalk_blender.retarget.transfer import Held, Transfer, prepare, preparing
 from artalk_blender.runner import Runner, Stopped
 
 NO_PRIORS = Options(l1=0.0, l2=0.0, smoothness=0.0, symmetry=0.0, opposing=0.0)
@@ -216,6 +216,28 @@ def test_other_strengths_without_preparing_again() -> None:
     away = transfer.system.reached(live, shown) - transfer.system.reached(full, shown)
     assert np.linalg.norm(away, axis=2).max() < 0.15  # mm, while the slider moves
     assert np.abs(np.diff(full, 3, axis=0)).mean() < 0.9 * np.abs(np.diff(start, 3, axis=0)).mean()
+
+
+@pytest.mark.parametrize("jaw", [False, True])
+def test_what_somebody_else_moves_is_made_up_for(jaw: bool) -> None:
+    """A key is held at half of what was solved: the others do what they can of the rest, and lips still close."""
+    head, transfer = elsewhere() if not jaw else (itself()[0], itself()[1])
+    motion = speech_motion()
+    reduced = transfer.reduce(motion)
+    free = transfer.weights(reduced)
+    column = head.face.names.index("mouthPucker" if jaw else "jawOpen")
+    held = Held(np.array([column]), 0.5 * free[:, [column]] + (0.2 if jaw else 0.0))
+    found = transfer.weights(reduced, held=held)
+    assert np.array_equal(found[:, [column]], held.values)
+    unaware = free.copy()
+    unaware[:, column] = held.values[:, 0]
+    error = [transfer._error(reduced, x) for x in (found, unaware)]
+    assert error[0].mean() < 0.75 * error[1].mean()
+    closed = (reduced.gap <= 0.1).all(1)
+    gaps = np.maximum(transfer.system.gaps(found), 0.0)[closed]
+    assert closed.any() and np.percentile(gaps.mean(1), 95) < 0.5
+    again = transfer.weights(reduced, free, live=True, held=held)
+    assert np.array_equal(again[:, [column]], held.values)
 
 
 def test_twice_the_same_slider_and_faces_turned_inside_out() -> None:

@@ -15,6 +15,7 @@ from ..errors import ArtalkError
 from ..head.handle import Head
 from ..motion.process import ProcessSettings
 from ..motion.timing import Keying
+from ..retarget.bake import held_rows, signals_of
 from ..retarget.draft import knows, solution
 from ..retarget.faces import pair_of, preparing_transfer
 from ..retarget.player import Retarget, retarget_of_take, retargets
@@ -51,7 +52,11 @@ def solving_ahead(take: str, settings: ProcessSettings, keying: Keying) -> Work[
     del action, made
     transfer = yield from preparing_transfer(pair)
     _, motion = yield process
-    yield partial(solution, transfer, motion, take)
+    made = retarget_of_take(take_of_id(take))
+    signals = signals_of(made.table, made.source.found(), made.source.face.names, motion, made.source.head)
+    held = held_rows(made.target, made.table, signals, len(motion))
+    del made
+    yield partial(solution, transfer, motion, take, held)
 
 
 def thinning(take: str) -> Work[bool]:

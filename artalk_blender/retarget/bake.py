@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,12 @@ from ..motion.process import axis_angle_to_quaternions
 from .bones import local_turns
 from .draft import solution
 from .faces import arkit_values, slider_rows, transfer_for
-from .mapping import AXIS, KEY, TURN, Row, Table, apply_rows, terms
+from .mapping import AXIS, KEY, SOLVED, TURN, Row, Table, apply_rows, terms
 from .names import ARKIT
 from .signals import VISEME, arkit_table, is_arkit, named_signals, turns, viseme_signals
 from .system import Reduced
 from .targets import ERROR_PROPERTY, Target, axes_of, driven, missing_rows
-from .transfer import Transfer
+from .transfer import Held, Transfer
 
 Floats = NDArray[np.floating[Any]]
 
@@ -49,7 +49,8 @@ def bake(target: Target, table: Table, head: Head | None, names: Sequence[str], 
     """
     notes: list[str] = []
     signals = signals_of(table, head, names, motion, source_name)
-    transfer, solved, error = _solve(target, table, head, motion, wants_error, source_name, take, notes)
+    transfer, solved, error = _solve(target, table, head, motion, wants_error, source_name, take, notes,
+                                     lambda: held_rows(target, table, signals, len(motion)))
     applied = apply_rows([row for row in table.rows if _is_there(row, target)], signals,
                          solved.weights_by_label if solved else {}, len(motion))
     notes += applied.notes
@@ -81,6 +82,16 @@ def signals_of(table: Table, head: Head | None, names: Sequence[str], motion: Fl
     return signals
 
 
+def held_rows(target: Target, table: Table, signals: dict[str, Any], count: int) -> Held | None:
+    """The rows that follow names, beside others that are solved, as the solver's sliders; None without any."""
+    rows = slider_rows(table, target)
+    named = [index for index, row in enumerate(rows) if all(name != SOLVED for _, name in terms(row.source))]
+    if not named:
+        return None
+    values = apply_rows([rows[index] for index in named], signals, {}, count).values
+    return Held(np.array(named), np.stack([values[rows[index]] for index in named], 1).astype(np.float64))
+
+
 @dataclass(frozen=True)
 class _Solution:
     weights_by_label: dict[str, Any]
@@ -90,7 +101,8 @@ class _Solution:
 
 
 def _solve(target: Target, table: Table, head: Head | None, motion: Floats, wants_error: bool, source_name: str,
-           take: str, notes: list[str]) -> tuple[Transfer | None, _Solution | None, Any]:
+           take: str, notes: list[str], held: Callable[[], Held | None],
+           ) -> tuple[Transfer | None, _Solution | None, Any]:
     """The solver where rows or the error want it, what it gave, and its own account of the error."""
     if not table.solves:
         try:
@@ -101,7 +113,7 @@ def _solve(target: Target, table: Table, head: Head | None, motion: Floats, want
             return None, None, None
     transfer = transfer_for(target, table, head, source_name)
     assert transfer is not None
-    found = solution(transfer, motion, take)
+    found = solution(transfer, motion, take, held())
     rows, x = slider_rows(table, target), found.x.astype(np.float32)
     by_label = {row.label: x[:, index] for index, row in enumerate(rows)}
     solved = _Solution(by_label, x[:, -1] if transfer.system.has_jaw else None, found.reduced, found.whole)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..runner import Work
 from .system import Reduced
-from .transfer import Transfer
+from .transfer import Held, Transfer
 
 _KEPT = 2  # takes: of ten minutes some 100 MB each
 
@@ -32,6 +32,7 @@ class Solution:
     transfer: Transfer
     motion: str  # its sha256
     reduced: Reduced
+    held: Held | None
     x: NDArray[np.float64]
     whole: bool
 
@@ -51,21 +52,23 @@ def drafting() -> Iterator[None]:
         _drafts_will_do -= 1
 
 
-def solution(transfer: Transfer, motion: NDArray[np.floating[Any]], take: str = "") -> Solution:
-    """Of a motion (T,106) on the target; remembered under the take's id."""
+def solution(transfer: Transfer, motion: NDArray[np.floating[Any]], take: str = "",
+             held: Held | None = None) -> Solution:
+    """Of a motion (T,106) on the target, beside sliders that are held; remembered under the take's id."""
     mark = hashlib.sha256(motion.tobytes()).hexdigest()
     last = _last.get(take)
     if last is not None and last.transfer.system is not transfer.system:
         last = None
     asked = last is not None and last.motion == mark
-    if last is not None and asked and last.whole and last.transfer.options == transfer.options:
+    if last is not None and asked and last.whole and last.transfer.options == transfer.options \
+            and _same(last.held, held):
         _last.move_to_end(take)
         return last
     reduced = last.reduced if last is not None and asked else transfer.reduce(motion)
     if _drafts_will_do and last is not None and len(last.x) == len(motion):
-        found = Solution(transfer, mark, reduced, transfer.weights(reduced, last.x, live=True), False)
+        found = Solution(transfer, mark, reduced, held, transfer.weights(reduced, last.x, True, held=held), False)
     else:
-        found = Solution(transfer, mark, reduced, transfer.weights(reduced), True)
+        found = Solution(transfer, mark, reduced, held, transfer.weights(reduced, held=held), True)
     _keep(take, found)
     return found
 
@@ -77,11 +80,17 @@ def finishing(take: str) -> Work[None]:
         return
     stop = threading.Event()
     try:
-        x: NDArray[np.float64] = yield lambda: draft.transfer.weights(draft.reduced, stop=stop)
+        x: NDArray[np.float64] = yield lambda: draft.transfer.weights(draft.reduced, stop=stop, held=draft.held)
     finally:
         stop.set()
     if _last.get(take) is draft:
         _keep(take, replace(draft, x=x, whole=True))
+
+
+def _same(one: Held | None, other: Held | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one.columns, other.columns) and np.array_equal(one.values, other.values)
 
 
 def _keep(take: str, found: Solution) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,20 @@ _GUESSED = 0.1  # how far guessed landmarks are trusted
 _FAR = 0.06  # of the distance between the eyes, from where the fit of the faces is told to be poor
 
 Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Sliders that somebody else moves: columns (H,) and their values (T,H)."""
+
+    columns: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def among(self, columns: int) -> Floats:
+        """(T,columns), all others 0."""
+        result = np.zeros((len(self.values), columns))
+        result[:, self.columns] = self.values
+        return result
 
 
 class Transfer:
@@ -155,18 +169,19 @@ class Transfer:
         return self.options.contact * (_CONTACT[0] + _CONTACT[1] * closing)
 
     def weights(self, reduced: Reduced, start: Floats | None = None, live: bool = False,
-                stop: threading.Event | None = None) -> Floats:
+                stop: threading.Event | None = None, held: Held | None = None) -> Floats:
         """(T,C) sliders, and the jaw's angle last where a bone opens the mouth.
 
         From a `start` (T,C) for nearly the same, `live` comes near at once, while sliders are moved. Without one the
-        motion is solved without contact first, because contact is for what that misses. Raises Stopped soon after
-        `stop` was set.
+        motion is solved without contact first, because contact is for what that misses. Those that are `held` are as
+        they are, and the others do what is left. Raises Stopped soon after `stop` was set.
         """
         problem, strength = self.problem(), self.contact_strength(reduced)
         if start is None:
             start = self._weights(reduced, np.zeros(len(reduced)), reduced.gap, problem, rounds=_PLAIN_ROUNDS,
-                                  stop=stop)
-        return self._weights(reduced, strength, self._aim(reduced, start), problem, start, live=live, stop=stop)
+                                  stop=stop, held=held)
+        return self._weights(reduced, strength, self._aim(reduced, start), problem, start, live=live, stop=stop,
+                             held=held)
 
     def _aim(self, reduced: Reduced, plain: Floats) -> Floats:
         """(T,S) mm, the gaps that contact asks for: the source's. Where its lips cross, the target's may cross as they
@@ -179,13 +194,15 @@ class Transfer:
         return self._weights(reduced, np.zeros(len(reduced)), reduced.gap, replace(self.problem(), smooth=0.0))
 
     def _weights(self, reduced: Reduced, strength: Floats, aim: Floats, problem: Problem, start: Floats | None = None,
-                 rounds: int = ROUNDS, live: bool = False, stop: threading.Event | None = None) -> Floats:
+                 rounds: int = ROUNDS, live: bool = False, stop: threading.Event | None = None,
+                 held: Held | None = None) -> Floats:
         system, options = self.system, self.options
         right = sum(strength * reduced.right[region]
                     for strength, region in zip(options.regions, REGIONS, strict=True))
         right = right + options.lip_shape * _SHAPE * reduced.right[SHAPE]
         counts = {**dict(zip(REGIONS, options.regions, strict=True)), SHAPE: options.lip_shape * _SHAPE}
-        right = right + self.rest @ sum(count * system.hessians[block] for block, count in counts.items())
+        face_hessian = sum(count * system.hessians[block] for block, count in counts.items())
+        right = right + self.rest @ face_hessian
         touch = (aim - system.rest_gap) @ system.project[GAP]
         bend: Bend | None = None
         if system.has_jaw:
@@ -196,7 +213,20 @@ class Transfer:
             def bend(x: Floats, some: slice) -> Floats:
                 return face(x) + strength[some, None] * lips(x)
 
-        return solve_frames(problem, right, strength, touch, start, rounds, live=live, bend=bend, stop=stop)
+        if held is None:
+            return solve_frames(problem, right, strength, touch, start, rounds, live=live, bend=bend, stop=stop)
+        fixed = held.among(system.columns)
+        limits = problem.limits.copy()
+        limits[held.columns] = 0.0
+        plain_bend = bend
+        if plain_bend is not None:
+            def bend(x: Floats, some: slice) -> Floats:
+                return plain_bend(x + fixed[some], some)
+
+        found = solve_frames(replace(problem, limits=limits), right - fixed @ face_hessian, strength,
+                             touch - fixed @ system.hessians[GAP], None if start is None else start - fixed, rounds,
+                             live=live, bend=bend, stop=stop)
+        return found + fixed
 
     def solve(self, motion: NDArray[np.floating[Any]]) -> Solved:
         """The motion (T,106) on the target."""
