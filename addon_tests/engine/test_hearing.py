@@ -61,7 +61,8 @@ def test_the_mel_features_are_the_engines(hearing: Hearing):
 
     samples = demo_speech()[:50003]
     power = np.concatenate(list(_log_power(samples)))
-    assert np.array_equal(_normalised(power, len(power), speech_mean(power)), log_mel(samples))
+    found, wanted = _normalised(power, len(power), speech_mean(power)), log_mel(samples)
+    assert np.abs(found - wanted).max() < 2e-5  # BLAS may round a product of other rows otherwise, by processor
 
 
 def test_a_file_that_cannot_tell_is_a_sentence(tmp_path: Path):
