@@ -9,7 +9,7 @@ from desktop_driver import Desk, Steps, extension
 from desktop_steps import add_head, begin, busy, generate, open_speech
 
 RETARGET = r"artalk\.retarget\("
-CAST = ("Cartoon", "Another Person", "ARKit Face", "Rigify Face")
+CAST = ("Cartoon", "Another Person", "Rigify Face", "ARKit Face")
 
 
 def speak_together(desk: Desk) -> Steps:

@@ -28,7 +28,7 @@ from rigify_face import generate, skin  # noqa: E402
 from artalk_blender.head.build import build_head  # noqa: E402
 from artalk_blender.head.identity import random_coefficients, set_identity  # noqa: E402
 
-APART = 0.34  # metres
+APART = 0.25  # metres
 
 
 def plain(thing: bpy.types.Object, name: str, colour: tuple[float, float, float]) -> None:
