@@ -180,6 +180,7 @@ def manner_and_text(desk: Desk) -> Steps:
         yield from speak(desk, "mama bought balloons")
     yield from desk.open_panel("style", above=r"artalk\.selected_strips")
     yield from desk.click(r"artalk\.style$")
+    yield from desk.turns(2 * CALM)  # until the list is open
     for key in ("DOWN_ARROW", "DOWN_ARROW", "RET"):
         yield from desk.press(key)
         yield from desk.turns()
