@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import pytest
 from artalk_blender.engine.assets import DEFAULT_MODEL, DEMO_SPEECH
 from conftest import voice, write_wav
 
+from artalk_blender.animation import simplify
 from artalk_blender.animation.fcurves import find_curve
 from artalk_blender.animation.follow import follow_strip
 from artalk_blender.animation.nla import playing_take
 from artalk_blender.animation.take_data import (
+    ALL_KEYS,
     DIGEST,
     LINES,
     SIMPLIFIED,
@@ -368,6 +371,24 @@ def test_stopped_in_the_middle_nothing_has_changed(take, in_place: bool, doing: 
     assert np.array_equal(values(take, np.arange(1.0, 220.0, 0.7)), shown)
     assert takes() == [take] and np.array_equal(raw_motion(take), old) and take[TAKE_KEY][DIGEST] == look
     assert playing_take(find_head(bpy.context)) == take and not is_busy()
+
+
+def test_stopped_while_keys_are_taken_out_nothing_has_changed(take, monkeypatch):
+    simplify_take(take)
+    old, shown = raw_motion(take), values(take, np.arange(1.0, 220.0, 0.7))
+    stopped, plan = threading.Event(), simplify._plan
+    runner = Runner(Regeneration(bpy.context, take, find_head(bpy.context), Wish(61.0, 121.0, 1, True)).work(_Silent()))
+    with monkeypatch.context() as patch:
+        patch.setattr(simplify, "_plan", lambda *arguments: stopped.wait(10.0) and plan(*arguments))
+        while ALL_KEYS not in take[TAKE_KEY]:
+            assert not runner.advance(0.0)
+        runner.stop()
+        stopped.set()
+        with pytest.raises(Stopped):
+            to_the_end(runner)
+    assert np.array_equal(raw_motion(take), old) and not is_edited(take) and ALL_KEYS not in take[TAKE_KEY]
+    assert values(take, np.arange(1.0, 220.0, 0.7)) == pytest.approx(shown, abs=1e-6) and SIMPLIFIED in take[TAKE_KEY]
+    assert list(bpy.data.actions) == [take]
 
 
 @pytest.mark.parametrize("in_place", [True, False])

@@ -24,6 +24,7 @@ from .channels import channels_of
 from .fcurves import digest_part, write_channels
 from .keyed_gains import keyed_gains
 from .mouth import mouth_of
+from .simplify import Bound
 from .take_data import (
     DIGEST,
     LOUDNESS_KEY,
@@ -31,11 +32,13 @@ from .take_data import (
     SIMPLIFIED,
     TAKE_KEY,
     curves_of,
+    loudness_of,
     note_curves,
+    raw_motion,
     settings_of,
     times_of,
 )
-from .takes import keyed_motion, retune
+from .takes import keyed_motion, retune, simplifying
 
 Floats = NDArray[np.float32]
 
@@ -46,6 +49,9 @@ def rewrite_take(find_take: Callable[[], Any], find_head: Callable[[], Head], ra
 
     The take must not be edited by hand, nor linked; `find_take` and `find_head` raise ArtalkError where it is gone.
     """
+    if SIMPLIFIED in find_take()[TAKE_KEY]:
+        yield from _rewrite_simplified(find_take, find_head, raw, loudness)
+        return
     action, head = find_take(), find_head()
     (settings, keying), rate = settings_of(action), action[TAKE_KEY]["scene_fps"]
     mouth = mouth_of(head) if keying.mode == WHOLE else None
@@ -53,7 +59,7 @@ def rewrite_take(find_take: Callable[[], Any], find_head: Callable[[], Head], ra
     frames, motion = yield partial(keyed_motion, raw, loudness, times_of(action), rate, settings, keying,
                                    head.face_channels(), mouth, gains)
     channels, places = channels_of(find_head(), motion, keying), sorted(curves_of(find_take()))
-    if SIMPLIFIED in find_take()[TAKE_KEY] or places != sorted(channel.place for channel in channels):
+    if places != sorted(channel.place for channel in channels):
         _keep(find_take(), raw, loudness)
         retune(find_take(), settings, keying, find_head())
         return
@@ -77,6 +83,23 @@ def rewrite_take(find_take: Callable[[], Any], find_head: Callable[[], Head], ra
     action.update_tag()
     for owner in (head.shape_keys, head.armature):
         owner.update_tag()
+
+
+def _rewrite_simplified(find_take: Callable[[], Any], find_head: Callable[[], Head], raw: Floats,
+                        loudness: Floats | None) -> Work[None]:
+    """All its keys at once, those that nobody would miss taken out beside Blender."""
+    action = find_take()
+    bound, old = Bound(**action[TAKE_KEY].to_dict()[SIMPLIFIED]), (raw_motion(action), loudness_of(action))
+    _keep(action, raw, loudness)
+    try:
+        retune(action, *settings_of(action), find_head(), thin=False)
+        del action
+        yield from simplifying(lambda: (find_take(), find_head()), bound)
+    except BaseException:
+        with contextlib.suppress(EngineError):  # gone: nothing to put right
+            _keep(find_take(), *old)
+            retune(find_take(), *settings_of(find_take()), find_head())
+        raise
 
 
 def _keep(action: Any, raw: Floats, loudness: Floats | None) -> None:
