@@ -119,7 +119,8 @@ def _unsettled() -> list[Any]:
 
 
 def settle(thin: bool = True) -> bool:
-    """Solves whole what was drafted while a slider moved; returns whether there was anything."""
+    """Solves whole what was drafted while a slider moved, and with `thin` takes out the keys that wait for it; returns
+    whether there was anything."""
     global problem
     drafts = [take for take in _unsettled() if is_draft(take) or thin]
     for take in drafts:
@@ -149,10 +150,12 @@ def _ahead() -> Work[bool]:
     """Solves the take that plays for the settings that were moved; they are applied afterwards."""
     global problem
     take = _take_to_tune()
+    if take is None:  # something else was selected before this began
+        return False
     name = str(take[TAKE_KEY].get("id", ""))
-    tuning, keying = (_with(one, _moved, bpy.context.scene) for one in settings_of(take))
-    del take
     try:
+        tuning, keying = (_with(one, _moved, bpy.context.scene) for one in settings_of(take))
+        del take
         yield from solving_ahead(name, tuning, keying)
     except EngineError as error:
         problem = str(error)

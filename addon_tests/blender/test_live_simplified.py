@@ -11,7 +11,8 @@ import pytest
 from characters import default_head, remeshed
 from retarget_measures import speech_motion
 from test_retarget_draft import move, wait_for_rest
-from test_retarget_simplified import PLAIN, keys, retarget
+from test_retarget_geometry import PLAIN, retarget
+from test_takes_simplified import keys
 
 from artalk_blender import live_tuning
 from artalk_blender.animation import simplify

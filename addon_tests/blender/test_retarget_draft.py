@@ -192,6 +192,16 @@ def test_with_nothing_to_start_from_it_is_solved_whole_beside_blender(face, held
     assert settings_of(own)[0] == kept and settings_of(action)[0].lips == pytest.approx(0.7)
 
 
+def test_a_take_that_is_no_longer_selected_when_it_begins_is_left_alone(face):
+    action = take_of(face)
+    before = keys(action)
+    draft.forget()
+    move("lips", 0.7)
+    bpy.context.scene.artalk.live = False
+    assert live_tuning._tick_ahead() is None
+    assert same(keys(action), before) and live_tuning._settler is None
+
+
 def test_a_draft_that_was_edited_by_hand_stays(face):
     action = take_of(face)
     move("lips", 0.8)

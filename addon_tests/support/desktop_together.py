@@ -63,7 +63,7 @@ def retargeted() -> list:
 
 
 def opening(take: str) -> np.ndarray:
-    """(T,) how far the jaw opens the source's mouth, by frame of the scene."""
+    """(T,) about how far the source's mouth is open, as radians of its jaw, by frame of the scene."""
     action = bpy.data.actions[take]
     curves = [curve for bag in action.layers[0].strips[0].channelbags for curve in bag.fcurves]
     jaw = next(curve for curve in curves if '"jaw"' in curve.data_path and curve.array_index == 1)

@@ -221,7 +221,7 @@ def test_other_strengths_without_preparing_again() -> None:
 @pytest.mark.parametrize("jaw", [False, True])
 def test_what_somebody_else_moves_is_made_up_for(jaw: bool) -> None:
     """A key is held at half of what was solved: the others do what they can of the rest, and lips still close."""
-    head, transfer = elsewhere() if not jaw else (itself()[0], itself()[1])
+    head, transfer = itself() if jaw else elsewhere()
     motion = speech_motion()
     reduced = transfer.reduce(motion)
     free = transfer.weights(reduced)

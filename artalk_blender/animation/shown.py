@@ -8,6 +8,7 @@ so that closures survive. `Shown` is what heads (`HeadShown`) and retarget's tar
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -36,14 +37,15 @@ _TURN = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle
 
 
 class Posed:
-    """What channels (S,C) at `places`, as (path, index), hold; and how the rotation channels among them turn bones.
+    """What channels (S,C) hold, and how the rotation channels among them turn bones.
 
-    `still` channels hold one value; `modes`: the bones' rotation modes.
+    columns: (data path, array index) -> column; still: the same -> the one value that a channel holds; modes: bone ->
+    its rotation mode.
     """
 
-    def __init__(self, places: Mapping[tuple[str, int], int], still: Mapping[tuple[str, int], float],
+    def __init__(self, columns: Mapping[tuple[str, int], int], still: Mapping[tuple[str, int], float],
                  modes: dict[str, str]) -> None:
-        self.columns, self.still, self.modes = places, still, modes
+        self.columns, self.still, self.modes = columns, still, modes
 
     def column(self, path: str, index: int, values: Floats) -> Floats | float:
         """(R,) of one property: its column, or what it holds still at."""
@@ -74,7 +76,7 @@ class Posed:
         return euler_to_quaternions(parts, mode)
 
 
-class Shown:
+class Shown(ABC):
     """The lips, face and turns that channels (S,C) make a face show.
 
     metres, radians: the bound, the former on a head of a human's size; this one is `size` times as large. tolerance
@@ -94,13 +96,13 @@ class Shown:
         self.contacts = np.zeros(0, np.int64)
         self.touching = np.zeros(len(values), np.float32)
 
+    @abstractmethod
     def aperture(self, values: Floats) -> Floats | None:
         """(R,) metres, on a head of a human's size, by which channels (R,C) open the lips; None where nobody knows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def far(self, values: Floats, rows: Ints) -> Floats:
         """How far each point (R,N) is off, metres, where channels hold `values` (R,C) at `rows` (R,)."""
-        raise NotImplementedError
 
     @property
     def allowed(self) -> Floats:

@@ -90,7 +90,7 @@ def plan_simplification(find: Find, places: list[Place], bound: Bound) -> Work[P
         yield AGAIN
     spots = [place for _, place in moving]
     player = find()[1]
-    skin = TargetSkin(player) if isinstance(player, Retarget) else None
+    skin = TargetSkin(player, spots, still) if isinstance(player, Retarget) else None
     del player
     yield
 
@@ -104,7 +104,7 @@ def plan_simplification(find: Find, places: list[Place], bound: Bound) -> Work[P
             yield AGAIN
         limits = 1e-3 * bound.millimetres, float(np.radians(bound.degrees))
         made = HeadShown(find()[1], spots, still, values, *limits) if skin is None \
-            else skin.shown(spots, still, values, *limits)
+            else skin.shown(values, *limits)
         return frames, slopes, made
 
     _, _, rough = yield from shown(np.arange(len(keys) - 1), np.zeros(len(keys) - 1))

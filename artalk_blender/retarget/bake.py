@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +49,7 @@ def bake(target: Target, table: Table, head: Head | None, names: Sequence[str], 
     """
     notes: list[str] = []
     signals = signals_of(table, head, names, motion, source_name)
-    transfer, solved, error = _solve(target, table, head, motion, wants_error, source_name, take, notes,
-                                     lambda: held_rows(target, table, signals, len(motion)))
+    transfer, solved, error = _solve(target, table, head, motion, signals, wants_error, source_name, take, notes)
     applied = apply_rows([row for row in table.rows if _is_there(row, target)], signals,
                          solved.weights_by_label if solved else {}, len(motion))
     notes += applied.notes
@@ -100,8 +99,8 @@ class _Solution:
     whole: bool
 
 
-def _solve(target: Target, table: Table, head: Head | None, motion: Floats, wants_error: bool, source_name: str,
-           take: str, notes: list[str], held: Callable[[], Held | None],
+def _solve(target: Target, table: Table, head: Head | None, motion: Floats, signals: dict[str, Any],
+           wants_error: bool, source_name: str, take: str, notes: list[str],
            ) -> tuple[Transfer | None, _Solution | None, Any]:
     """The solver where rows or the error want it, what it gave, and its own account of the error."""
     if not table.solves:
@@ -113,7 +112,7 @@ def _solve(target: Target, table: Table, head: Head | None, motion: Floats, want
             return None, None, None
     transfer = transfer_for(target, table, head, source_name)
     assert transfer is not None
-    found = solution(transfer, motion, take, held())
+    found = solution(transfer, motion, take, held_rows(target, table, signals, len(motion)))
     rows, x = slider_rows(table, target), found.x.astype(np.float32)
     by_label = {row.label: x[:, index] for index, row in enumerate(rows)}
     solved = _Solution(by_label, x[:, -1] if transfer.system.has_jaw else None, found.reduced, found.whole)

@@ -28,7 +28,7 @@ from ..runner import Work, finish
 from .bones import FACINGS
 from .face import JawBone, Options, SourceFace, TargetFace, flame_landmarks
 from .mapping import AXIS, KEY, TURN, Row, Table
-from .names import ARKIT
+from .names import ARKIT, arkit_columns
 from .targets import Target, axes_of, skin_of, skinned
 from .transfer import Progress, Transfer, prepare, preparing
 
@@ -106,8 +106,8 @@ def arkit_values(head: Head | None, source_name: str, motion: NDArray[np.floatin
     model, default = load_model(head), read_flame(DEFAULT_HEAD)
     name = f"default {model.sha256} {head.identity.tobytes()!r}"
     if name not in _transfers:
-        order = [default.expression_names.index(shape) for shape in ARKIT]
-        deltas = np.asarray(default.expressiondirs, np.float32)[:, :, order].transpose(2, 0, 1)
+        columns = arkit_columns(default.expression_names)
+        deltas = np.asarray(default.expressiondirs, np.float32)[:, :, columns].transpose(2, 0, 1)
         face = TargetFace(np.asarray(default.v_template, np.float64), default.faces.astype(np.int64), ARKIT, deltas,
                           np.tile((0.0, 1.0), (len(ARKIT), 1)), None, flame_landmarks(default))
         _transfers[name] = prepare(SourceFace.from_model(model, head.identity), face)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArtalkError
 from ..motion.layout import CHANNELS, EXPRESSION, HEAD_ROTATION, JAW_POSE, MOTION_FPS
-from .names import ARKIT, VRM, arkit_name
+from .names import ARKIT, VRM, arkit_columns, arkit_name
 from .signals import EYE_TURN, VISEME, viseme_signals
 
 Floats = NDArray[np.floating[Any]]
@@ -52,8 +52,7 @@ class FaceValues:
             raise ArtalkError("This head's expressions are not ARKit's.",
                               "Import onto the default head, then retarget its take to this one.")
         result = np.zeros((len(self.arkit), CHANNELS), np.float32)
-        for index, name in enumerate(ARKIT):
-            result[:, EXPRESSION.start + list(names).index(name)] = self.arkit[:, index]
+        result[:, [EXPRESSION.start + column for column in arkit_columns(names)]] = self.arkit
         result[:, HEAD_ROTATION] = self.head
         result[:, JAW_POSE] = 0.0
         return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 ARKIT = (
@@ -75,6 +75,12 @@ def _arkit_spellings() -> dict[str, str]:
 
 
 _ARKIT_SPELLINGS = _arkit_spellings()
+
+
+def arkit_columns(names: Sequence[str]) -> list[int]:
+    """Where ARKit's 52 stand among the expressions of a head that has them all, in the order of `ARKIT`: heads order
+    left and right otherwise. Raises ValueError where one is missing."""
+    return [list(names).index(name) for name in ARKIT]
 
 
 def arkit_name(name: str) -> str:

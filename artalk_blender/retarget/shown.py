@@ -7,8 +7,8 @@ Where source and target are not prepared, the lips are not known: then the whole
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from ..animation.fcurves import bone_path, key_path
 from ..animation.shown import Place, Posed, Shown, most_moved
 from ..errors import ArtalkError
 from ..runner import Work
-from .faces import face_axes_in_world, pair_of, preparing_transfer, slider_rows, target_face, transfer_for
-from .mapping import AXIS, KEY, TURN
+from .face import TargetFace
+from .faces import face_axes_in_world, pair_of, preparing_transfer, remembered, slider_rows, target_face
+from .mapping import AXIS, KEY, TURN, Row
 from .player import Retarget
 from .targets import ERROR_PROPERTY
 from .transfer import Transfer
@@ -38,128 +39,147 @@ def knowing_lips(made: Retarget) -> Work[None]:
 
 
 class TargetSkin:
-    """The skin of a target and what moves it, as plain arrays; nothing of Blender's is kept."""
+    """The points of a target that stand for all others, and what moves them, as plain arrays; nothing of Blender's is
+    kept.
 
-    def __init__(self, made: Retarget) -> None:
+    points (N,) vertices of all meshes, one after the other; lips (N,) which of them are the lips'; moves (C,3,N) metres
+    by one unit of each channel, levers: bone -> (3,3,N) by a radian about each of its own axes at rest; gaps (C,S) and
+    gap_levers the same for the distance of S pairs of opposite lips, none where the lips are not known; gap_at_rest
+    (S,); size: of the head, times a human's.
+    """
+
+    def __init__(self, made: Retarget, places: list[Place], still: dict[Place, float]) -> None:
+        """places: of the C channels; still: what others hold."""
         target, table = made.target, made.table
-        self.face = target_face(target, table)
-        self.transfer: Transfer | None = None
-        with suppress(ArtalkError):
-            self.transfer = transfer_for(target, table, made.source.found(), made.source.head, only_known=True)
-        rows = slider_rows(table, target)
-        self.keys = {key_path(row.target): index for index, row in enumerate(rows) if row.kind == KEY}
-        self.moves = {(bone_path(row.target, row.path), row.index): index for index, row in enumerate(rows)
-                      if row.kind == AXIS and row.path != "rotation"}
-        starts = np.cumsum([0, *(len(mesh.data.vertices) for mesh in target.meshes)])
-        self.parts = {target.kind_of(mesh.data.shape_keys): slice(int(start), int(end))
-                      for mesh, start, end in zip(target.meshes, starts, starts[1:])}
-        self.bones, self.modes, self.levers = "", {}, {}
+        transfer: Transfer | None = None
+        try:
+            pair = pair_of(target, table, made.source.found(), made.source.head)
+            face, transfer = pair.target, remembered(pair)
+        except ArtalkError:
+            face = target_face(target, table)
+        self.bones, self.modes, levers = "", {}, {}
         if target.armature is not None:
-            self.bones = target.kind_of(target.armature)
-            self._bones(made, rows)
+            self.bones, self.modes = target.kind_of(target.armature), _modes(made)
+            levers = _levers(made, face)
+        moved_by = _mover(made, face)
+        moves = np.stack([moved_by(place) for place in places])
+        self.columns = {place[1:]: column for column, place in enumerate(places) if place[0] == self.bones}
+        self.still = {place[1:]: value for place, value in still.items() if place[0] == self.bones}
+        self.error = next((column for column, place in enumerate(places) if place[1] == _ERROR_PATH), None)
+        lips = np.zeros(0, np.int64)
+        seam, up, self.size, self.gap_at_rest = None, np.zeros(3), 1.0, np.zeros(0)
+        if transfer is not None:
+            found = transfer.found
+            lips, self.size, up = np.unique(found.places[found.samples.lips].corners), found.scale, found.mouth.axes[1]
+            if found.seams is not None:
+                seam, self.gap_at_rest = found.seams[1], 1e-3 * self.size * transfer.system.rest_gap
+                lips = np.unique(np.concatenate([lips, seam.upper.corners.ravel(), seam.lower.corners.ravel()]))
 
-    def _bones(self, made: Retarget, rows: list[Any]) -> None:
-        """The modes of the bones that are turned, and what a turn about each of their own axes moves (3,V,3)."""
-        target, pose = made.target, made.target.armature.pose.bones
-        turned = {row.target: row for row in made.table.rows if row.target in pose and not row.mute and (
-            row.kind == TURN or row.path == "rotation")}
-        self.modes = {name: pose[name].rotation_mode for name in turned}
-        for index, row in enumerate(rows):
-            if row.kind == AXIS and row.path == "rotation":
-                lever = self.levers.setdefault(row.target, np.zeros((3, *self.face.neutral.shape), np.float32))
-                lever[row.index] += self.face.deltas[index]
-        jaw = self.face.jaw
-        name = next((row.target for row in turned.values() if row.source in ("jaw", "jaw_bone")), "")
-        if jaw is not None and name:
-            world = np.array(target.armature.matrix_world.to_3x3().normalized())
-            rest = np.array(target.armature.data.bones[name].matrix_local.to_3x3().normalized())
-            axes = face_axes_in_world(target, made.table).T @ world @ rest
-            arm = jaw.weight[:, None] * (self.face.neutral - jaw.joint)
-            lever = self.levers.setdefault(name, np.zeros((3, *arm.shape), np.float32))
-            lever += np.stack([np.cross(axis, arm) for axis in axes.T]).astype(np.float32)
+        def gaps(some: NDArray[np.float32]) -> Floats:
+            """Moves (n,V,3) -> (n,S)."""
+            if seam is None:
+                return np.zeros((len(some), 0))
+            return (seam.upper.of_keys(some) - seam.lower.of_keys(some)) @ up
 
-    def moved_by(self, place: Place) -> NDArray[np.float32]:
-        """(V,3) metres that one unit of a channel moves; nothing where it moves no skin by itself."""
+        self.gap_at_rest = self.gap_at_rest + sum(
+            (value * gaps(moved_by(place)[None])[0] for place, value in still.items()), 0.0)
+        far = np.concatenate([np.linalg.norm(some, axis=2) for some in (moves, *levers.values())])
+        far = far[far.max(1, initial=0.0) > 0.0]
+        others = np.unique(most_moved(far, np.setdiff1d(np.unique(face.triangles), lips)))
+        self.points = np.concatenate([lips, others])
+        self.lips = np.arange(len(self.points)) < len(lips) if len(lips) else np.ones(len(others), bool)
+        self.moves, self.gaps = moves[:, self.points].transpose(0, 2, 1), gaps(moves)
+        self.levers = {bone: lever[:, self.points].transpose(0, 2, 1) for bone, lever in levers.items()}
+        self.gap_levers = {bone: gaps(lever) for bone, lever in levers.items()}
+
+    def shown(self, values: Floats, metres: float, radians: float) -> TargetShown:
+        """values (S,C) of the channels; metres on a head of a human's size."""
+        return TargetShown(self, values, metres, radians)
+
+
+def _turned(made: Retarget) -> list[Row]:
+    """Rows that turn bones."""
+    bones = set(made.target.bone_names())
+    return [row for row in made.table.rows if row.target in bones and not row.mute
+            and (row.kind == TURN or row.path == "rotation")]
+
+
+def _modes(made: Retarget) -> dict[str, str]:
+    pose = made.target.armature.pose.bones
+    return {row.target: pose[row.target].rotation_mode for row in _turned(made)}
+
+
+def _levers(made: Retarget, face: TargetFace) -> dict[str, NDArray[np.float32]]:
+    """Bone -> (3,V,3) metres that a radian about each of its own axes at rest moves; where that is known."""
+    result: dict[str, NDArray[np.float32]] = {}
+    for index, row in enumerate(slider_rows(made.table, made.target)):
+        if row.kind == AXIS and row.path == "rotation":
+            lever = result.setdefault(row.target, np.zeros((3, *face.neutral.shape), np.float32))
+            lever[row.index] += face.deltas[index]
+    name = next((row.target for row in _turned(made) if row.source in ("jaw", "jaw_bone")), "")
+    if face.jaw is not None and name:
+        armature = made.target.armature
+        world = np.array(armature.matrix_world.to_3x3().normalized())
+        rest = np.array(armature.data.bones[name].matrix_local.to_3x3().normalized())
+        axes = face_axes_in_world(made.target, made.table).T @ world @ rest
+        arm = face.jaw.weight[:, None] * (face.neutral - face.jaw.joint)
+        lever = result.setdefault(name, np.zeros((3, *arm.shape), np.float32))
+        lever += np.stack([np.cross(axis, arm) for axis in axes.T]).astype(np.float32)
+    return result
+
+
+def _mover(made: Retarget, face: TargetFace) -> Callable[[Place], NDArray[np.float32]]:
+    """Place -> (V,3) metres that one unit of its channel moves; nothing where it moves no skin by itself."""
+    target, rows = made.target, slider_rows(made.table, made.target)
+    keys = {key_path(row.target): index for index, row in enumerate(rows) if row.kind == KEY}
+    controls = {(bone_path(row.target, row.path), row.index): index for index, row in enumerate(rows)
+                if row.kind == AXIS and row.path != "rotation"}
+    starts = np.cumsum([0, *(len(mesh.data.vertices) for mesh in target.meshes)]).tolist()
+    parts = {target.kind_of(mesh.data.shape_keys): slice(start, end)
+             for mesh, start, end in zip(target.meshes, starts, starts[1:])}
+    bones = target.kind_of(target.armature) if target.armature is not None else ""
+
+    def moved_by(place: Place) -> NDArray[np.float32]:
         kind, path, index = place
-        result = np.zeros(self.face.neutral.shape, np.float32)
-        if kind in self.parts and path in self.keys:
-            part = self.parts[kind]
-            result[part] = self.face.deltas[self.keys[path], part]
-        elif kind == self.bones and (path, index) in self.moves:
-            result = self.face.deltas[self.moves[path, index]]
+        if kind == bones and (path, index) in controls:
+            return face.deltas[controls[path, index]]
+        result = np.zeros(face.neutral.shape, np.float32)
+        if kind in parts and path in keys:
+            result[parts[kind]] = face.deltas[keys[path], parts[kind]]
         return result
 
-    def shown(self, places: list[Place], still: dict[Place, float], values: Floats, metres: float,
-              radians: float) -> TargetShown:
-        """metres are of the source's size, where source and target are prepared."""
-        return TargetShown(self, places, still, values, metres, radians)
+    return moved_by
 
 
 class TargetShown(Shown):
-    """What channels (S,C) at `places` make a target show."""
+    """What channels (S,C) make a target show."""
 
-    def __init__(self, skin: TargetSkin, places: list[Place], still: dict[Place, float], values: Floats,
-                 metres: float, radians: float) -> None:
-        columns = {place[1:]: column for column, place in enumerate(places) if place[0] == skin.bones}
-        fixed = {place[1:]: value for place, value in still.items() if place[0] == skin.bones}
-        known = skin.transfer
-        super().__init__(values, Posed(columns, fixed, skin.modes), metres, radians,
-                         known.found.scale if known is not None else 1.0)
-        moves = np.stack([skin.moved_by(place) for place in places])
-        chosen, self.lips = self._choose(skin, moves)
-        self.seam = known.found.seams[1] if known is not None and known.found.seams is not None else None
-        self.up = known.found.mouth.axes[1] if known is not None else np.zeros(3)
-        self.spread = self.parts_of_allowed(moves[:, chosen].transpose(0, 2, 1), self._gaps(moves).mean(1))
-        self.levers = {bone: self.parts_of_allowed(lever[:, chosen].transpose(0, 2, 1), self._gaps(lever).mean(1))
+    def __init__(self, skin: TargetSkin, values: Floats, metres: float, radians: float) -> None:
+        super().__init__(values, Posed(skin.columns, skin.still, skin.modes), metres, radians, skin.size)
+        self.skin, self.lips = skin, skin.lips
+        self.spread = self.parts_of_allowed(skin.moves, _mean(skin.gaps))
+        self.levers = {bone: self.parts_of_allowed(lever, _mean(skin.gap_levers[bone]))
                        for bone, lever in skin.levers.items() if bone in self.turns}
-        self.gaps = self._gaps(moves)
-        self.gap_levers = {bone: self._gaps(skin.levers[bone]) for bone in self.levers}
-        self.gap_at_rest = np.zeros(self.gaps.shape[1])
-        if known is not None and self.seam is not None:
-            held = sum((value * self._gaps(skin.moved_by(place)[None])[0] for place, value in still.items()), 0.0)
-            self.gap_at_rest = 1e-3 * self.size * known.system.rest_gap + held
-        self.error = next((column for column, place in enumerate(places) if place[1] == _ERROR_PATH), None)
         self.tolerance = self.tolerances()
-        if self.error is not None:
-            self.tolerance[self.error] = 1e3 * self.size * self.metres
-
-    def _choose(self, skin: TargetSkin, moves: NDArray[np.float32]) -> tuple[Ints, NDArray[np.bool_]]:
-        """Vertices that stand for all others, and which of them are the lips'."""
-        used = np.unique(skin.face.triangles)
-        far = np.linalg.norm(moves, axis=2)
-        far = np.concatenate([far, *(np.linalg.norm(lever, axis=2) for lever in skin.levers.values())])
-        far = far[far.max(1, initial=0.0) > 0.0]
-        lips = np.zeros(0, np.int64)
-        if skin.transfer is not None:
-            found = skin.transfer.found
-            corners = [found.places[found.samples.lips].corners]
-            corners += [] if found.seams is None else [found.seams[1].upper.corners, found.seams[1].lower.corners]
-            lips = np.unique(np.concatenate(corners))
-        face = np.unique(most_moved(far, np.setdiff1d(used, lips)))
-        chosen = np.concatenate([lips, face])
-        return chosen, np.arange(len(chosen)) < len(lips) if len(lips) else np.ones(len(face), bool)
-
-    def _gaps(self, moves: NDArray[np.float32]) -> Floats:
-        """Moves (N,V,3) -> how far each pair of opposite lips comes apart (N,S), metres; (N,1) zeros without lips."""
-        if self.seam is None:
-            return np.zeros((len(moves), 1))
-        return (self.seam.upper.of_keys(moves) - self.seam.lower.of_keys(moves)) @ self.up
+        if skin.error is not None:
+            self.tolerance[skin.error] = 1e3 * self.size * self.metres
 
     def aperture(self, values: Floats) -> Floats | None:
         """To first order."""
-        if self.seam is None:
+        if not len(self.skin.gap_at_rest):
             return None
-        gaps = values @ self.gaps + self.gap_at_rest
-        for bone, lever in self.gap_levers.items():
+        gaps = values @ self.skin.gaps + self.skin.gap_at_rest
+        for bone in self.levers:
             turn = self.posed.turn(bone, values)
             assert turn is not None
-            gaps += 2.0 * np.where(turn[:, :1] < 0.0, -1.0, 1.0) * turn[:, 1:] @ lever
+            gaps += 2.0 * np.where(turn[:, :1] < 0.0, -1.0, 1.0) * turn[:, 1:] @ self.skin.gap_levers[bone]
         return np.maximum(gaps, 0.0).mean(1) / self.size
 
     def moved(self, values: Floats, rows: Ints) -> tuple[Floats, NDArray[np.float32]]:
         worst, moved = super().moved(values, rows)
-        if self.error is not None:
-            off = np.abs(values[:, self.error] - self.values[rows, self.error]) / self.tolerance[self.error]
+        error = self.skin.error
+        if error is not None:
+            off = np.abs(values[:, error] - self.values[rows, error]) / self.tolerance[error]
             worst = np.maximum(worst, off)
         return worst, moved
 
@@ -170,3 +190,8 @@ class TargetShown(Shown):
 
     def verify(self, values: Floats, rows: Ints) -> Floats:
         return self.measure(values, rows)
+
+
+def _mean(gaps: Floats) -> Floats:
+    """(n,S) -> (n,), 0 where no lips are known."""
+    return gaps.sum(1) / max(gaps.shape[1], 1)

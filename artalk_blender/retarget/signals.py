@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..engine.assets import DEFAULT_HEAD
 from ..engine.flame.file import read_flame
 from ..motion.layout import EXPRESSION, HEAD_ROTATION, JAW_POSE
-from .names import ARKIT
+from .names import ARKIT, arkit_columns
 from .solve import Problem, solve_frames
 
 Floats = NDArray[np.floating[Any]]
@@ -107,8 +107,7 @@ def mouth_features() -> NDArray[np.float64]:
     Opening, width, and how far the upper lip's and the lower lip's middle and the corners move up and forward.
     """
     model = read_flame(DEFAULT_HEAD)
-    order = [model.expression_names.index(name) for name in ARKIT]
-    moves = np.asarray(model.expressiondirs, np.float64)[:, :, order] * 100.0
+    moves = np.asarray(model.expressiondirs, np.float64)[:, :, arkit_columns(model.expression_names)] * 100.0
     rest = np.asarray(model.v_template, np.float64)
     from ..head.regions import find_lips
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ _RIM: Color = (0.0, 0.0, 0.0, 0.8)
 _OUTLINE = 6  # blf's number for a shadow that goes round each letter
 
 
-class Overlay:
+class Overlay(ABC):
     """A draw handler of the 3D views. Blender calls `draw` when it has drawn one, in pixels of its region."""
 
     _handle: Any = None
@@ -35,8 +36,9 @@ class Overlay:
             self._handle = None
         redraw_views()
 
+    @abstractmethod
     def draw(self) -> None:
-        raise NotImplementedError
+        """Into the region that Blender draws now."""
 
 
 def redraw_views() -> None:
